@@ -1,0 +1,86 @@
+"""From this process's rows to `jax.Array`s laid out over the whole mesh, a few batches ahead.
+
+Every process holds only its share of a global batch. `host_share` reads off the sharding which
+share that is: the order of processes along the mesh's batch axes is not always that of their
+numbers, and processes that differ only along other axes (tensor parallelism) feed the same rows.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import grain
+import jax
+
+from physlm_jax.errors import InputError
+from physlm_jax.pipeline.packing import Rows
+from physlm_jax.pipeline.stream import prefetch
+
+
+class HostShare(NamedTuple):
+    """A batch has `hosts` equal contiguous shares; this process feeds number `host`."""
+
+    hosts: int
+    host: int
+
+
+def host_share(sharding: jax.sharding.Sharding, batch: int) -> HostShare:
+    """Returns which rows of a batch this process's devices hold.
+
+    Args:
+        sharding: of the arrays [B, T]: the batch first, T not sharded.
+        batch: rows of a global batch; a multiple of the number of row shards.
+
+    Raises:
+        InputError: the batch does not divide over the sharding, or this process's devices hold
+            rows that are not one contiguous share (the mesh interleaves processes along the batch).
+    """
+    try:
+        indices = sharding.addressable_devices_indices_map((batch, 1))
+    except ValueError as error:
+        raise InputError(
+            f"batch {batch} cannot be laid out: {str(error).splitlines()[0]}"
+        ) from None
+    pieces = {index[0].indices(batch)[:2] for index in indices.values() if index is not None}
+    start, stop = min(lo for lo, _ in pieces), max(hi for _, hi in pieces)
+    share = sum(hi - lo for lo, hi in pieces)
+    if stop - start != share or start % share or batch % share:
+        raise InputError(
+            f"the mesh gives process {jax.process_index()} rows {sorted(pieces)} of a batch of "
+            f"{batch}, not one of equal contiguous shares; order the devices by process along the "
+            "batch axes"
+        )
+    return HostShare(batch // share, start // share)
+
+
+def device_batches(
+    dataset: grain.MapDataset | Iterable[Rows], sharding: jax.sharding.Sharding, ahead: int = 2
+) -> Iterator[dict[str, jax.Array]]:
+    """Yields each element of the dataset as global arrays, `ahead` of them already on their way.
+
+    Closing the generator (or its end) stops the background threads and processes.
+
+    Args:
+        dataset: this process's rows: from `stream` (prefetched here with `prefetch`'s defaults),
+            from `prefetch`, or a list such as `held_out`'s.
+        sharding: of the arrays [B, T]: the batch first, T not sharded.
+        ahead: batches kept on the device beyond the one in use.
+    """
+    items = prefetch(dataset) if isinstance(dataset, grain.MapDataset) else dataset
+    source = iter(items)
+    waiting: deque[dict[str, jax.Array]] = deque()
+    try:
+        for rows in source:
+            waiting.append(_put(rows, sharding))
+            if len(waiting) > ahead:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
+def _put(rows: Rows, sharding: jax.sharding.Sharding) -> dict[str, jax.Array]:
+    put = jax.make_array_from_process_local_data
+    return {name: put(sharding, array) for name, array in rows.items()}

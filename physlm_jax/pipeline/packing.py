@@ -1,0 +1,184 @@
+"""Packing: examples of any length -> rows of T tokens, with random access to every row.
+
+Block b holds R rows and is filled from the examples b * 2**32 + j, j = 0, 1, ... alone, so a row's
+content is arithmetic: global row g is row g % R of block g // R, whoever asks and in what order.
+The last example of a block is cut (or left out, `best_fit`); the next block starts afresh.
+
+How rows are laid out is in `concatenate` and `best_fit`; here is how a block gets its examples.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from physlm_jax.data import World
+from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.ragged import Ragged
+from physlm_jax.errors import InputError, unknown
+from physlm_jax.pipeline import best_fit, concatenate
+
+BLOCK_EXAMPLES = 2**32  # example indices that belong to one block
+BLOCKS = 2**32  # so that every index stays below 2**64
+
+Rows = dict[str, np.ndarray]
+"""tokens, targets, segment_ids, positions int32[B, T] and weights float32[B, T] (0 = no loss)."""
+
+Plan = TypeVar("Plan")
+
+
+@dataclass(frozen=True)
+class PackingConfig:
+    """How examples become rows.
+
+    Attributes:
+        length: T, tokens of a row.
+        mode: 'concatenate' (the papers': cut without regard to borders, one segment, all weights
+            1) or 'best_fit' (whole examples, one segment each).
+        align_bos: rows of 'concatenate' that start at a BOS: 'none' (consecutive windows of a
+            stream at a random phase), 'half' (rows 0, 2, .. of a block; the others are
+            consecutive windows) or 'all'. Rows of 'best_fit' always do ('none' and 'all' are one).
+        rows_per_block: R, the unit of work; it must divide every host's share of a batch. About
+            two mean lengths are generated in vain in every block (cut phase, estimate of what
+            suffices), so larger is cheaper.
+
+    Raises:
+        InputError: a value outside these.
+    """
+
+    length: int
+    mode: str = "concatenate"
+    align_bos: str = "none"
+    rows_per_block: int = 16
+
+    def __post_init__(self) -> None:
+        check_count("packing.length", self.length)
+        check_count("packing.rows_per_block", self.rows_per_block)
+        if self.mode not in ("concatenate", "best_fit"):
+            raise unknown("packing.mode", self.mode, ["concatenate", "best_fit"])
+        if self.align_bos not in ("none", "half", "all"):
+            raise unknown("packing.align_bos", self.align_bos, ["none", "half", "all"])
+        if self.align_bos != "half":
+            return
+        if self.mode == "best_fit":
+            raise InputError(
+                "packing.align_bos 'half' with mode 'best_fit': its rows always start at a BOS; "
+                "use 'none' or 'all'"
+            )
+        if self.rows_per_block % 2:
+            raise InputError(
+                f"packing.rows_per_block {self.rows_per_block} is odd, but align_bos 'half' aligns "
+                f"every second row of a block; use {self.rows_per_block + 1}"
+            )
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Raises InputError unless `value` is an integer of at least `least`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]
+        raise InputError(f"{name} must be an integer >= {least}, got {value!r}")
+
+
+def pack_block(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
+    """Returns the R rows of one block; a pure function of its arguments.
+
+    Args:
+        world: the examples; of two tokens or more each.
+        packing: T, R and the mode.
+        seed: the stream of examples.
+        block: 0 <= block < 2**32.
+
+    Raises:
+        InputError: the block is out of range, or the world breaks its contract.
+    """
+    if not 0 <= block < BLOCKS:
+        raise InputError(f"block {block} is out of range: a stream has blocks 0..{BLOCKS - 1}")
+    fill = _best_fit if packing.mode == "best_fit" else _concatenated
+    return fill(world, packing, seed, block)
+
+
+def pack_rows(world: World, packing: PackingConfig, seed: int, rows: range) -> Rows:
+    """Returns the global rows rows.start..rows.stop-1 (step 1, not empty) of the stream `seed`."""
+    size = packing.rows_per_block
+    first = rows.start // size
+    blocks = range(first, -(-rows.stop // size))
+    parts = [pack_block(world, packing, seed, block) for block in blocks]
+    if len(parts) == 1 and len(rows) == size:
+        return parts[0]
+    wanted = slice(rows.start - first * size, rows.stop - first * size)
+    return {name: np.concatenate([part[name] for part in parts])[wanted] for name in parts[0]}
+
+
+def _concatenated(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
+    length, size = packing.length, packing.rows_per_block
+    aligned = {"none": 0, "half": size // 2, "all": size}[packing.align_bos]
+    phase = stream_key(seed, "packing phase", block)
+    skipped = concatenate.PHASE_EXAMPLES * phase / 2**64 if aligned < size else 0.0
+    guess = size * length / world.mean_length + aligned / 2 + skipped
+    ragged, starts = _enough(
+        world,
+        seed,
+        block,
+        guess,
+        lambda offsets: concatenate.row_starts(offsets, length, aligned, size - aligned, phase),
+    )
+    if packing.align_bos == "half":
+        starts = starts.reshape(2, -1).T.reshape(-1)  # aligned, cut, aligned, cut, ...
+    found = concatenate.windows(ragged.tokens, starts, length)
+    return {
+        "tokens": np.ascontiguousarray(found[:, :-1]),
+        "targets": np.ascontiguousarray(found[:, 1:]),
+        "segment_ids": np.ones((size, length), np.int32),
+        "positions": np.tile(np.arange(length, dtype=np.int32), (size, 1)),
+        "weights": np.ones((size, length), np.float32),
+    }
+
+
+def _best_fit(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
+    length, size = packing.length, packing.rows_per_block
+    per_row = max(1.0, length / max(world.mean_length - 1, 1) - 0.5)
+    ragged, plan = _enough(
+        world,
+        seed,
+        block,
+        size * per_row + 1,
+        lambda offsets: best_fit.layout(offsets, length, size),
+    )
+    return best_fit.fill(ragged.tokens, ragged.offsets, plan, length, world.vocabulary.pad)
+
+
+def _enough(
+    world: World,
+    seed: int,
+    block: int,
+    guess: float,
+    plan: Callable[[np.ndarray], Plan | None],
+) -> tuple[Ragged, Plan]:
+    """Returns the block's first examples, as many as `plan` needs, and what it made of them.
+
+    `guess` examples are expected to suffice. How many are asked at a time cannot be seen in the
+    result: a plan reads examples in order and does not depend on those after the ones it needs.
+    """
+    count = math.ceil(guess + 2 + math.sqrt(guess) / 4)
+    ragged = _examples(world, seed, block, 0, count)
+    while (found := plan(ragged.offsets)) is None:
+        more = _examples(world, seed, block, len(ragged), 1 + len(ragged) // 8)
+        ragged = Ragged(
+            np.concatenate([ragged.tokens, more.tokens]),
+            np.concatenate([ragged.offsets, ragged.offsets[-1] + more.offsets[1:]]),
+        )
+    return ragged, found
+
+
+def _examples(world: World, seed: int, block: int, start: int, count: int) -> Ragged:
+    """Returns the block's examples start..start+count-1, checked to be worth packing."""
+    ragged = world.examples(seed, block * BLOCK_EXAMPLES + start, count)
+    if len(ragged) != count or ragged.lengths.min() < 2:
+        raise InputError(
+            f"{type(world).__name__}.examples returned {len(ragged)} examples of at least "
+            f"{min(ragged.lengths, default=0)} tokens; packing needs the {count} asked for, "
+            "of 2 tokens or more"
+        )
+    return ragged

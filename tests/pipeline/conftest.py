@@ -1,0 +1,6 @@
+"""Makes `toy` and `feeder`, which the tests and their subprocesses share, importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
