@@ -37,10 +37,8 @@ def host_share(sharding: jax.sharding.Sharding, batch: int) -> HostShare:
     """
     try:
         indices = sharding.addressable_devices_indices_map((batch, 1))
-    except ValueError as error:
-        raise InputError(
-            f"batch {batch} cannot be laid out: {str(error).splitlines()[0]}"
-        ) from None
+    except ValueError:
+        raise InputError(_undivided(sharding, batch)) from None
     pieces = {index[0].indices(batch)[:2] for index in indices.values() if index is not None}
     start, stop = min(lo for lo, _ in pieces), max(hi for _, hi in pieces)
     share = sum(hi - lo for lo, hi in pieces)
@@ -51,6 +49,13 @@ def host_share(sharding: jax.sharding.Sharding, batch: int) -> HostShare:
             "batch axes"
         )
     return HostShare(batch // share, start // share)
+
+
+def _undivided(sharding: jax.sharding.Sharding, batch: int) -> str:
+    devices = len(sharding.device_set)  # a count that every sharding over them divides
+    shards = devices // sharding.shard_shape((devices, 1))[0]
+    near = max(1, round(batch / shards)) * shards
+    return f"batch {batch} does not divide over {shards} row shards; nearest batch: {near}"
 
 
 def device_batches(

@@ -131,7 +131,7 @@ def _concatenated(world: World, packing: PackingConfig, seed: int, block: int) -
         "tokens": np.ascontiguousarray(found[:, :-1]),
         "targets": np.ascontiguousarray(found[:, 1:]),
         "segment_ids": np.ones((size, length), np.int32),
-        "positions": np.tile(np.arange(length, dtype=np.int32), (size, 1)),
+        "positions": np.broadcast_to(np.arange(length, dtype=np.int32), (size, length)).copy(),
         "weights": np.ones((size, length), np.float32),
     }
 
