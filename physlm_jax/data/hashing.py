@@ -12,18 +12,51 @@ import numpy as np
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, splitmix64's increment
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 
 
 def mix(words: np.ndarray) -> np.ndarray:
     """uint64 -> uint64, same shape: the finaliser of splitmix64, a bijection."""
     z = words + GOLDEN
-    z ^= z >> _S30
+    shifted = z >> _S30
+    z ^= shifted
     z *= _MIX1
-    z ^= z >> _S27
+    z ^= np.right_shift(z, _S27, out=shifted)
     z *= _MIX2
-    z ^= z >> _S31
+    z ^= np.right_shift(z, _S31, out=shifted)
     return z
+
+
+def ragged_words(keys: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """uint64[total]: a word for every place of `n` sequences laid end to end.
+
+    Args:
+        keys: uint64[n], one key per sequence (different uses need different keys).
+        offsets: int64[n + 1], where the sequences begin and end; place j of sequence i gets a
+            word that depends on (keys[i], j) alone: output j of splitmix64 started at keys[i].
+    """
+    starts = keys - offsets[:-1].astype(np.uint64) * GOLDEN
+    words = np.arange(offsets[-1], dtype=np.uint64)
+    words *= GOLDEN
+    words += np.repeat(starts, np.diff(offsets))
+    return mix(words)
+
+
+def below(words: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
+    """int64, same shape: words as uniform integers 0..bound-1, for bound < 2**31.
+
+    Multiplies the high 32 bits and shifts: no value is likelier than another by more than
+    bound / 2**32.
+    """
+    drawn = words >> _S32
+    drawn *= np.asarray(bound).astype(np.uint64)
+    drawn >>= _S32
+    return drawn.view(np.int64)
+
+
+def chances(words: np.ndarray, probability: float) -> np.ndarray:
+    """bool, same shape: true with the given probability (to within 2**-32)."""
+    return (words >> _S32) < np.uint64(round(probability * 2**32))
 
 
 def stream_key(seed: int, *purpose: str | int) -> int:
