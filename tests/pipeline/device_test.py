@@ -94,6 +94,34 @@ def test_one_device_in_order_and_closed_at_the_end(ahead):
     assert threading.active_count() <= before
 
 
+class Source:
+    """An endless iterator of batches that counts what is drawn and notes its closing."""
+
+    drawn, closed = 0, False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.drawn += 1
+        return pack_rows(Toy(), PACKING, SEED, range(4))
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+def test_only_so_many_batches_are_ahead_and_the_source_is_closed(ahead):
+    source = Source()
+    batches = device_batches(source, one_device(), ahead)
+    for t in range(3):
+        next(batches)
+        assert source.drawn == t + 1 + ahead
+    assert not source.closed
+    batches.close()
+    assert source.closed
+
+
 def test_a_list_of_batches_is_fed_to_its_end():
     expected = held_out(Toy(), PACKING, 3, 11, 4)
     found = list(device_batches(expected, one_device()))

@@ -129,6 +129,17 @@ def test_rows_do_not_depend_on_how_many_examples_are_asked_at_a_time(
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize("mode", ["concatenate", "best_fit"])
+def test_rows_that_end_exactly_where_the_examples_at_hand_end(mode):
+    """One example more at a time: among so many blocks, some stop at the very last token."""
+    for block in range(300):
+        packing = PackingConfig(1 + block % 12, mode, rows_per_block=1)
+        slowly = pack_block(Toy(stated=5000), packing, 0, block)
+        np.testing.assert_array_equal(
+            slowly["targets"], pack_block(Toy(), packing, 0, block)["targets"]
+        )
+
+
 def test_types_and_shapes():
     for mode in ("concatenate", "best_fit"):
         for name, array in pack_block(Toy(), PackingConfig(24, mode), 1, 0).items():
