@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import BOS, EOS, PAD, Toy
 
+from physlm_jax.data import cfg
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError
@@ -192,6 +193,18 @@ def test_cfg3b_windows_of_twelve_look_like_the_published_example():
     found = [" ".join(map(str, row)) for row in rows]
     after = found.index("0 2 1 3 1 3 1 2 3 1 2 3")
     assert found[after - 1].endswith("3 1 2 3 4") and found[after + 1].startswith("1 2 1 3")
+
+
+def test_strings_of_cfg3b_come_out_of_the_rows_as_they_went_in():
+    """Whole strings read back from the windows are in the language, by its exact oracle."""
+    world = cfg.world("cfg3b")
+    rows = pack_block(world, PackingConfig(512, rows_per_block=4), 1, 0)["tokens"]
+    whole = " ".join(map(str, rows.reshape(-1))).split(" 4 0 ")[1:-1]  # without the cut ends
+    strings = [[int(token) for token in string.split()] for string in whole]
+    assert len(strings) >= 5 and cfg.is_valid(world.grammar, strings).all()
+    sampled = [x[1:-1].tolist() for x in world.examples(1, 0, 16)]
+    first = sampled.index(strings[0])
+    assert strings == sampled[first : first + len(strings)]
 
 
 @pytest.mark.parametrize(
