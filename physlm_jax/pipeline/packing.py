@@ -41,8 +41,8 @@ class PackingConfig:
             stream at a random phase), 'half' (rows 0, 2, .. of a block; the others are
             consecutive windows) or 'all'. Rows of 'best_fit' always do ('none' and 'all' are one).
         rows_per_block: R, the unit of work; it must divide every host's share of a batch. About
-            two mean lengths are generated in vain in every block (cut phase, estimate of what
-            suffices), so larger is cheaper.
+            five mean lengths are generated in vain in every block (phase, margin of the estimate,
+            cut end) and each costs some 50 us besides, so larger is cheaper.
 
     Raises:
         InputError: a value outside these.
