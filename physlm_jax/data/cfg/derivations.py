@@ -17,6 +17,7 @@ import numpy as np
 
 from physlm_jax.data.cfg.grammar import Grammar
 from physlm_jax.data.ragged import Ragged
+from physlm_jax.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,28 @@ class Derivations:
             owner = np.repeat(np.arange(len(self)), np.diff(offsets))
             total -= np.bincount(owner, np.log(table.degree[symbols]), len(self))
         return total
+
+    def expansions(self, symbol: int, level: int) -> Ragged:
+        """Returns the symbols of a deeper level under every node of one symbol, as official ids.
+
+        Args:
+            symbol: official id of a nonterminal; level: a deeper level, up to L.
+
+        Raises:
+            InputError: the symbol does not exist, or does not lie above the level.
+        """
+        home, number = self.grammar.locate(symbol)
+        if not home < level <= self.grammar.levels:
+            raise InputError(
+                f"level {level} is not below symbol {symbol}, which is of level {home} of "
+                f"{self.grammar.levels}"
+            )
+        reach = self.bounds[home - 1]
+        for bounds in self.bounds[home : level - 1]:
+            reach = bounds[reach]
+        ids = self.symbols[level - 1] + self.grammar.symbol_id(level, 0)
+        nodes = np.flatnonzero(self.symbols[home - 1] == number)
+        return Ragged.from_sequences([ids[reach[j] : reach[j + 1]].tolist() for j in nodes])
 
     def tree(self, string: int = 0, level: int = 1, node: int | None = None) -> Node:
         """Returns the tree of one string as nested nodes, for drawing and for slow checks."""

@@ -9,7 +9,9 @@ name optional), or as text in the notation of the paper's tables:
     L3  C: 1 2 | 1 2 1 ; D: 1 2 | 1 1 2
 
 `Lk` names the level of the symbols on the left; the children of level k are symbols of level k+1,
-those of the last level are the terminals. A level may go on over several lines.
+those of the last level are the terminals. A level may go on over several lines. As in the
+published grammars, no two rules of a level may be equal, not even of two symbols: in a file that
+is taken for a slip of the pen (`Grammar.from_rules` accepts it).
 """
 
 from __future__ import annotations
@@ -89,9 +91,23 @@ def _from_json(path: Path, text: str) -> Grammar:
         raise InputError(
             f"{path}: 'rules' must nest level, symbol, right-hand side, whole number"
         ) from None
+    _check_distinct(path, grammar)
     if sizes and list(grammar.sizes) != list(sizes):
         raise InputError(f"{path}: sizes {sizes}, but the rules have {list(grammar.sizes)}")
     return grammar
+
+
+def _check_distinct(path: Path, grammar: Grammar) -> None:
+    for k, level in enumerate(grammar.rules):
+        owner: dict[tuple[int, ...], int] = {}
+        for a, symbol in enumerate(level):
+            for rhs in symbol:
+                if rhs in owner:
+                    raise InputError(
+                        f"{path}: the rule {list(rhs)} occurs twice in one level, in "
+                        f"rules[{k}][{owner[rhs]}] and rules[{k}][{a}]"
+                    )
+                owner[rhs] = a
 
 
 # A parsed text file: per level, the symbols in order of appearance with their rules, each rule

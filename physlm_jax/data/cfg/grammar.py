@@ -89,8 +89,7 @@ class Grammar:
 
         Raises:
             InputError: no rules, a symbol without rules, a right-hand side of a length outside
-                1..3, a child that the next level does not have, a right-hand side that two
-                rules of one level share.
+                1..3, a child that the next level does not have, a symbol with two equal rules.
         """
         frozen = tuple(
             tuple(tuple(tuple(int(c) for c in rhs) for rhs in symbol) for symbol in level)
@@ -203,16 +202,14 @@ def _check(name: str, sizes: tuple[int, ...], rules: Rules) -> None:
     if sizes[0] != 1:
         raise InputError(f"grammar '{name}': level 1 must hold the root alone, not {sizes[0]}")
     for k, level in enumerate(rules):
-        seen: set[tuple[int, ...]] = set()
         for a, symbol in enumerate(level):
             where = f"grammar '{name}', rules[{k}][{a}]"
             if not symbol:
                 raise InputError(f"{where}: a symbol without rules")
-            for rhs in symbol:
+            for r, rhs in enumerate(symbol):
                 _check_rule(where, rhs, sizes[k + 1])
-                if rhs in seen:
-                    raise InputError(f"{where}: the rule {list(rhs)} occurs twice in this level")
-                seen.add(rhs)
+                if rhs in symbol[:r]:
+                    raise InputError(f"{where}: the rule {list(rhs)} occurs twice")
 
 
 def _check_rule(where: str, rhs: tuple[int, ...], size: int) -> None:

@@ -40,7 +40,8 @@ def log_prob(grammar: Grammar, strings: Strings, emission: np.ndarray | None = N
 
     Args: as `is_valid`.
     """
-    found = [c.root_values()[c.origins + c.lengths] for c in _charts(grammar, strings, emission)]
+    parts = charts(grammar, strings, as_emission(grammar, emission))
+    found = [c.root_values()[c.origins + c.lengths] for _, c in parts]
     return np.concatenate([np.zeros(0), *found])
 
 
@@ -67,7 +68,7 @@ def next_token_probs_of(
     """Returns `next_token_probs` of each of many strings, faster than one by one."""
     emit = as_emission(grammar, emission)
     found = []
-    for ragged, part in _parts(grammar, strings, emit):
+    for ragged, part in charts(grammar, strings, emit):
         start, prefix = prefix_values(grammar, part, ragged, emit)
         ending = part.root_values()
         with np.errstate(invalid="ignore"):  # -inf - -inf: no string begins like this
@@ -88,7 +89,7 @@ def first_error(
     """
     emit = as_emission(grammar, emission)
     found = [np.zeros(0, np.int64)]
-    for ragged, part in _parts(grammar, strings, emit):
+    for ragged, part in charts(grammar, strings, emit):
         _, prefix = prefix_values(grammar, part, ragged, emit)
         viable = np.add.reduceat(np.isfinite(prefix).astype(np.int64), part.origins)
         valid = np.isfinite(part.root_values()[part.origins + part.lengths])
@@ -112,11 +113,7 @@ def as_emission(grammar: Grammar, emission: np.ndarray | None) -> np.ndarray:
     return np.asarray(emission, np.float64)
 
 
-def _charts(grammar: Grammar, strings: Strings, emission: np.ndarray | None) -> Iterator[Chart]:
-    return (c for _, c in _parts(grammar, strings, as_emission(grammar, emission)))
-
-
-def _parts(
+def charts(
     grammar: Grammar, strings: Strings, emission: np.ndarray
 ) -> Iterator[tuple[Ragged, Chart]]:
     """Cuts a batch into pieces and yields each with its chart."""
