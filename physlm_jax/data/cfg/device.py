@@ -8,7 +8,7 @@ of m tokens by e^(m h) and cancels in all ratios. Products need the full float32
 accelerators the default rounds to fewer bits.
 
 The only file of this package that imports JAX. `oracles` does the same on the host in float64.
-Source: sections 4.1 and 4.2 of the data's description.
+Source: the inside algorithm (Baker 1979) as matrix products; the scaling is this project's.
 """
 
 from __future__ import annotations

@@ -94,6 +94,8 @@ def _from_json(path: Path, text: str) -> Grammar:
     _check_distinct(path, grammar)
     if sizes and list(grammar.sizes) != list(sizes):
         raise InputError(f"{path}: sizes {sizes}, but the rules have {list(grammar.sizes)}")
+    if entry.get("L", grammar.levels) != grammar.levels:
+        raise InputError(f"{path}: L is {entry['L']}, but the rules have {grammar.levels} levels")
     return grammar
 
 

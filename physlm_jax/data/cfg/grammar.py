@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class Grammar:
                 1..3, a child that the next level does not have, a symbol with two equal rules.
         """
         frozen = tuple(
-            tuple(tuple(tuple(int(c) for c in rhs) for rhs in symbol) for symbol in level)
+            tuple(tuple(tuple(index(c) for c in rhs) for rhs in symbol) for symbol in level)
             for level in rules
         )
         if not frozen or not all(frozen):

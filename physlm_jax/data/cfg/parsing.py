@@ -5,7 +5,7 @@ lists every way to have been expanded: a rule of a and the places where its chil
 by the rule's and the children's inside probabilities. One way is kept per node, the best or one
 drawn in proportion to its probability (Gumbel noise on logs); drawn so at every node, the whole
 tree has exactly the posterior distribution given the string.
-Source: section 4.3 of the data's description; sampling parses is Goodman's (1998).
+Source: sampling parses top-down from the inside table is folklore (e.g. Johnson et al. 2007).
 """
 
 from __future__ import annotations

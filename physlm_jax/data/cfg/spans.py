@@ -11,7 +11,7 @@ the table if and only if its probability is positive.
 
 All strings of a batch share one axis of boundaries: string s, of n tokens, owns n + 1 of them from
 `origins[s]` on. Joins never cross strings, for no two strings share a boundary.
-Source: the inside algorithm (section 4.1 of the data's description; Baker 1979); this form is ours.
+Source: the inside algorithm (Baker 1979); joins of sparse spans are this project's.
 """
 
 from __future__ import annotations

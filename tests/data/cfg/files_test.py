@@ -78,6 +78,8 @@ def test_unknown_name_offers_the_nearest():
         ('{"rule": []}', "key 'rules'"),
         ('{"rules": [[[["a"]]]]}', "whole number"),
         ('{"rules": 3}', "whole number"),
+        ('{"rules": [[[[0.5]]]]}', "whole number"),
+        ('{"rules": [[[[0, 0]]]], "L": 3}', "L is 3"),
         ('{"rules": [[[[0, 1]]], [[[0]], []]]}', r"rules\[1\]\[1\]: a symbol without rules"),
         ('{"rules": [[[[0, 1]]], [[[0]], [[0]]]]}', r"twice in one level"),
         ('{"rules": [[[[0, 5]]], [[[0]]]]}', "child 5 is not in the next level"),

@@ -5,7 +5,7 @@ import pytest
 from physlm_jax.data import cfg
 from physlm_jax.errors import InputError
 
-# From the description of the data: levels, rules, sizes.
+# Levels and rules of the published tables.
 SHAPES = {
     "cfg3b": (7, 32), "cfg3i": (7, 32), "cfg3h": (7, 39), "cfg3g": (7, 48), "cfg3f": (7, 54),
     "cfg3e1": (7, 444), "cfg3e2": (7, 228), "cfg3j": (8, 57), "cfg3k": (8, 68),
