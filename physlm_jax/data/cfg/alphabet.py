@@ -79,15 +79,16 @@ class Alphabet:
             keys: uint64[n], the key of each string; tokens: terminals 1..|T|, int[total];
             offsets: int64[n + 1].
         """
-        steps = np.concatenate([self._weights(len(m)) for m in self.members])
-        upper = np.cumsum(steps)
-        ends = np.cumsum([len(m) for m in self.members])
-        high = upper[ends - 1]
-        low = np.concatenate([[0], high[:-1]])
+        first, size, urns = self._urns
         words = ragged_words(mix(keys ^ _PURPOSE), offsets)
-        drawn = low[tokens - 1] + below(words, (high - low)[tokens - 1])
-        flat = np.concatenate(self.members).astype(np.int32)
-        return flat[np.searchsorted(upper, drawn, side="right")]
+        return urns[first.take(tokens - 1) + below(words, size.take(tokens - 1))]
+
+    @cached_property
+    def _urns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(first, size, urns): each terminal's bag with every token as often as it weighs."""
+        filled = [np.repeat(m, self._weights(len(m))) for m in self.members]
+        size = np.array([len(f) for f in filled])
+        return np.cumsum(size) - size, size, np.concatenate(filled).astype(np.int32)
 
     def _weights(self, size: int) -> np.ndarray:
         return np.arange(1, size + 1) if self.weights == "linear" else np.ones(size, np.int64)

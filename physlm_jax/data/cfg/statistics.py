@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean, pvariance
 
 from physlm_jax.data.cfg.grammar import Grammar
@@ -39,8 +40,9 @@ class Statistics:
     log2_derivations: float
 
 
+@lru_cache(maxsize=64)
 def statistics(grammar: Grammar) -> Statistics:
-    """Returns the exact figures of the grammar."""
+    """Returns the exact figures of the grammar (computed once)."""
     mean = [1.0] * grammar.terminals
     variance = [0.0] * grammar.terminals
     for level in reversed(grammar.rules):
