@@ -11,10 +11,13 @@ from physlm_jax.data.cfg.alphabet import Alphabet
 from physlm_jax.data.cfg.corruption import PAPER_RATES, Corruption, sample_corrupted
 from physlm_jax.data.cfg.files import load
 from physlm_jax.data.cfg.grammar import Grammar
+from physlm_jax.data.cfg.recursive import load_rules
+from physlm_jax.data.cfg.recursive_world import RecursiveWorld, expected_length
 from physlm_jax.data.cfg.sampling import keys_of
 from physlm_jax.data.cfg.statistics import statistics
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
+from physlm_jax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def world(
     bags: str = "disjoint",
     bag_weights: str = "uniform",
     alphabet_seed: int = 0,
-) -> CfgWorld:
+    rules: str = "",
+) -> CfgWorld | RecursiveWorld:
     """Returns the world that a config describes.
 
     Args:
@@ -91,10 +95,18 @@ def world(
         corruption_fraction: share of corrupted strings (the paper's gamma).
         alphabet: number of observable tokens of an implicit language; 0 for plain terminals.
         bags, bag_weights, alphabet_seed: see `Alphabet`.
+        rules: path of a file of recursive rules (see `recursive`): the language is theirs, and
+            the options for layered languages must be left alone.
 
     Raises:
         InputError: any of these is wrong.
     """
+    if rules:
+        if under or alphabet or corruption != "none":
+            raise InputError("'rules' cannot be combined with under, alphabet or corruption")
+        world = RecursiveWorld(load_rules(rules))
+        expected_length(world.grammar)  # refuses endless languages here rather than in training
+        return world
     language = load(grammar)
     if under:
         language = language.under(under)

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from physlm_jax.data import cfg
 from physlm_jax.data.cfg import recursive
 from physlm_jax.errors import InputError
 
@@ -102,6 +103,31 @@ def test_strings_that_fit_nowhere(tmp_path):
 def test_slips(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         recursive.load_rules(write(tmp_path, text))
+
+
+def test_world_of_a_rule_file(tmp_path):
+    text = "S: NP v | NP v NP | NP v X p NP\nNP: d n | n\nX: S | n\n"
+    world = cfg.world(rules=str(write(tmp_path, text)))
+    words = world.vocabulary
+    assert (words.bos, words.eos, world.mask, len(words)) == (0, 5, 6, 7)
+    strings, n = world.strings(2, 2**63, 3000), 3000
+    assert recursive.is_valid(world.grammar, strings.slice(0, 60)).all()
+    # NP: 1.5. S = 1.5 + 1 + (0 + 1.5 + (S / 2 + 1 / 2 + 1 + 1.5)) / 3, so 5/6 S = 4.
+    assert world.mean_length == pytest.approx(4.8 + 2)
+    lengths = strings.lengths
+    assert abs(lengths.mean() - 4.8) < 4.5 * lengths.std() / n**0.5
+    bits = -recursive.log_prob(world.grammar, strings.slice(0, 200))
+    assert np.isfinite(bits).all()
+    part = world.examples(2, 2**63 + 7, 3)
+    for i, x in enumerate(part, 7):
+        assert x.tolist() == [0, *strings[i].tolist(), 5]
+
+
+def test_worlds_that_cannot_be(tmp_path):
+    with pytest.raises(InputError, match="expected length of a string is infinite"):
+        cfg.world(rules=str(write(tmp_path, "S: S S | a\n")))
+    with pytest.raises(InputError, match="combined"):
+        cfg.world(rules=str(write(tmp_path, "S: S a | a | b\n")), under=3)
 
 
 def test_endless_unit_chains_are_refused(tmp_path):
