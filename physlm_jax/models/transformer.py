@@ -1,0 +1,405 @@
+"""One transformer for all the papers' variants, chosen by configuration.
+
+Pre-norm blocks on a residual stream (GPT-2), or attention and MLP in parallel (GPT-NeoX). The
+layers' parameters are stacked along a leading "layers" axis, one layout on disk and in memory, and
+run by `jax.lax.scan`; `unroll` says how far. Modules are built once for their structure; all use is
+through pure functions of a plain nested dict of parameters: `init`, `apply`, `axes`.
+
+Shapes: B batch, T length, D model, H heads, G key/value heads, K head size, F hidden, V vocabulary,
+L layers.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from physlm_jax.errors import InputError, unknown
+from physlm_jax.models import attention
+from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
+
+Params = dict[str, Any]
+
+POSITIONS = ("rotary", "learned", "none")
+NORMS = ("layernorm", "rmsnorm")
+MLPS = ("gelu", "gated", "none")
+REMATS = ("none", "dots", "full")
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes and variants; every field is a plain value so that a config file can hold it.
+
+    Attributes:
+        vocab_size: V.  max_length: longest row (learned positions, KV cache).
+        layers, width, heads: L, D, H.  kv_heads: G, 0 for H.  head_dim: K, 0 for D / H.
+        position: "rotary" on the first `rotary_fraction` of each head with base `rotary_base`;
+            "learned" absolute embeddings; "none".
+        norm: "layernorm" or "rmsnorm" with `norm_epsilon`.
+        mlp: "gelu", "gated" or "none" with `mlp_ratio` * D hidden units.
+        bias: biases in linear maps and LayerNorm.  tied: the output map is the embedding.
+        causal: decoder or encoder.  parallel: attention and MLP read the same residual (NeoX).
+        init_std: of all weights; maps into the residual stream get init_std / sqrt(2 L).
+        dtype: of activations ("float32", "bfloat16"); parameters and softmax are float32.
+        unroll: layers per iteration of the scan, 0 for all (fastest, compiles slowest).
+        remat: what the backward pass recomputes: "none", all but matrix products ("dots"), "full".
+        attention: back end, see models.attention.BACKENDS; "auto" is the platform's fastest.
+    """
+
+    vocab_size: int
+    max_length: int
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int = 0
+    head_dim: int = 0
+    position: str = "rotary"
+    rotary_fraction: float = 1.0
+    rotary_base: float = 10000.0
+    norm: str = "layernorm"
+    norm_epsilon: float = 1e-5
+    mlp: str = "gelu"
+    mlp_ratio: float = 4.0
+    bias: bool = True
+    tied: bool = True
+    causal: bool = True
+    parallel: bool = False
+    init_std: float = 0.02
+    dtype: str = "float32"
+    unroll: int = 0
+    remat: str = "none"
+    attention: str = "auto"
+
+    def __post_init__(self) -> None:
+        for field, allowed in (
+            ("position", POSITIONS),
+            ("norm", NORMS),
+            ("mlp", MLPS),
+            ("remat", REMATS),
+            ("attention", attention.BACKENDS),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            if getattr(self, field) not in allowed:
+                raise unknown(f"model.{field}", getattr(self, field), allowed)
+        for field in ("vocab_size", "max_length", "layers", "width", "heads"):
+            if getattr(self, field) < 1:
+                raise InputError(f"model.{field} must be at least 1, got {getattr(self, field)}")
+        if not self.head_dim and self.width % self.heads:
+            raise InputError(
+                f"model.width {self.width} is not a multiple of model.heads {self.heads}; "
+                "change one or set model.head_dim"
+            )
+        if self.heads % self.key_heads:
+            raise InputError(
+                f"model.heads {self.heads} is not a multiple of model.kv_heads {self.kv_heads}"
+            )
+
+    @property
+    def key_heads(self) -> int:
+        """G: number of key/value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def head_size(self) -> int:
+        """K: dimensions of one head."""
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def rotated(self) -> int:
+        """Dimensions of each head that the rotary embedding turns (even)."""
+        return 2 * int(self.head_size * self.rotary_fraction / 2)
+
+
+class Cache(NamedTuple):
+    """Keys and values of the places seen so far: for each of the L layers, [B, G, S, K].
+
+    One array per layer, the layers not scanned: a loop that carries the cache then writes one place
+    and leaves the rest where it is, which a stacked array through a scan would copy at every step.
+    """
+
+    k: tuple[jax.Array, ...]
+    v: tuple[jax.Array, ...]
+
+
+class Output(NamedTuple):
+    """What a forward pass returns; the last three only when asked for.
+
+    Attributes:
+        logits: float32[B, T, V].
+        hidden: [L + 1, B, T, D] residual stream: embeddings, then after each block (before the
+            final norm).
+        attention: float32[L, B, H, T, S].
+        cache: the cache with this call's keys and values written.
+    """
+
+    logits: jax.Array
+    hidden: jax.Array | None = None
+    attention: jax.Array | None = None
+    cache: Cache | None = None
+
+
+class Attention(nnx.Module):
+    """Grouped-query self-attention with its four projections."""
+
+    def __init__(self, c: TransformerConfig, key: jax.Array) -> None:
+        q, k, v, o = jax.random.split(key, 4)
+        make = functools.partial(Linear, bias=c.bias, dtype=jnp.dtype(c.dtype))
+        embed, heads = {"embed": c.width}, {"heads": c.heads, "head_dim": c.head_size}
+        kv_heads = {"kv_heads": c.key_heads, "head_dim": c.head_size}
+        self.query = make(embed, heads, std=c.init_std, key=q)
+        self.key = make(embed, kv_heads, std=c.init_std, key=k)
+        self.value = make(embed, kv_heads, std=c.init_std, key=v)
+        self.out = make(heads, embed, std=c.init_std / (2 * c.layers) ** 0.5, key=o)
+        self.backend = c.attention
+
+    def __call__(
+        self,
+        x_BTD: jax.Array,
+        angles: jax.Array | None,
+        visibility: attention.Visibility,
+        cache: tuple[jax.Array, jax.Array] | None,
+        with_weights: bool,
+    ) -> tuple[jax.Array, jax.Array | None, tuple[jax.Array, jax.Array] | None]:
+        q_BTHK, k_BTGK, v_BTGK = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
+        if angles is not None:
+            q_BTHK, k_BTGK = attention.rotate(q_BTHK, angles), attention.rotate(k_BTGK, angles)
+        if cache is not None:
+            start = (0, 0, visibility.query_start, 0)
+            k_BGSK, v_BGSK = (
+                jax.lax.dynamic_update_slice(old, new.swapaxes(1, 2).astype(old.dtype), start)
+                for old, new in zip(cache, (k_BTGK, v_BTGK), strict=True)
+            )
+            mixed, weights = attention.cached(q_BTHK, k_BGSK, v_BGSK, visibility, with_weights)
+            return self.out(mixed), weights, (k_BGSK, v_BGSK)
+        mixed, weights = attention.attend(
+            q_BTHK,
+            k_BTGK,
+            v_BTGK,
+            visibility,
+            backend=self.backend,
+            with_weights=with_weights,
+        )
+        return self.out(mixed), weights, None
+
+
+class Block(nnx.Module):
+    """One layer: attention and MLP around the residual stream."""
+
+    def __init__(self, c: TransformerConfig, key: jax.Array) -> None:
+        attend, mlp = jax.random.split(key)
+        norm = functools.partial(Norm, c.width, kind=c.norm, epsilon=c.norm_epsilon, bias=c.bias)
+        self.attention_norm = norm()
+        self.attention = Attention(c, attend)
+        self.parallel = c.parallel
+        self.mlp_norm = norm() if c.mlp != "none" else None
+        self.mlp = (
+            Mlp(
+                c.width,
+                round(c.mlp_ratio * c.width),
+                kind=c.mlp,
+                std=c.init_std,
+                out_std=c.init_std / (2 * c.layers) ** 0.5,
+                bias=c.bias,
+                dtype=jnp.dtype(c.dtype),
+                key=mlp,
+            )
+            if c.mlp != "none"
+            else None
+        )
+
+    def __call__(self, x_BTD: jax.Array, *args: Any) -> tuple[jax.Array, Any, Any]:
+        mixed, weights, cache = self.attention(self.attention_norm(x_BTD), *args)
+        after = x_BTD + mixed
+        if self.mlp is not None and self.mlp_norm is not None:
+            source = x_BTD if self.parallel else after
+            after = after + self.mlp(self.mlp_norm(source))
+        return after, weights, cache
+
+
+class Transformer(nnx.Module):
+    """Embedding, L stacked blocks, final norm, output map."""
+
+    def __init__(self, c: TransformerConfig, key: jax.Array) -> None:
+        embed, places, blocks, out = jax.random.split(key, 4)
+        self.c = c
+        self.embedding = parameter(
+            normal(embed, (c.vocab_size, c.width), c.init_std), "vocab", "embed"
+        )
+        self.positions = (
+            parameter(normal(places, (c.max_length, c.width), c.init_std), "position", "embed")
+            if c.position == "learned"
+            else None
+        )
+
+        @nnx.vmap(transform_metadata={nnx.PARTITION_NAME: "layers"})
+        def stack(key: jax.Array) -> Block:
+            return Block(c, key)
+
+        self.blocks = stack(jax.random.split(blocks, c.layers))
+        self.final_norm = Norm(c.width, kind=c.norm, epsilon=c.norm_epsilon, bias=c.bias)
+        self.output = (
+            None
+            if c.tied
+            else Linear(
+                {"embed": c.width},
+                {"vocab": c.vocab_size},
+                std=c.init_std,
+                bias=False,
+                dtype=jnp.dtype(c.dtype),
+                key=out,
+            )
+        )
+
+    def embed(self, tokens_BT: jax.Array, places: jax.Array) -> jax.Array:
+        """[B, T, D]: token embeddings plus learned positions."""
+        x = self.embedding[...][tokens_BT]
+        if self.positions is not None:
+            x = x + self.positions[...][places]
+        return x.astype(self.c.dtype)
+
+    def unembed(self, x_BTD: jax.Array) -> jax.Array:
+        """float32[B, T, V]: logits of the final residual stream."""
+        x_BTD = self.final_norm(x_BTD)
+        if self.output is not None:
+            return self.output(x_BTD).astype(jnp.float32)
+        embedding = self.embedding[...].astype(self.c.dtype)
+        return jnp.einsum("btd,vd->btv", x_BTD, embedding, preferred_element_type=jnp.float32)
+
+    def __call__(
+        self,
+        tokens_BT: jax.Array,
+        positions: jax.Array | None,
+        visibility: attention.Visibility,
+        cache: Cache | None,
+        hidden: bool,
+        weights: bool,
+    ) -> Output:
+        c = self.c
+        if positions is None:
+            positions = jnp.arange(tokens_BT.shape[1]) + visibility.query_start
+        angles = None
+        if c.position == "rotary" and c.rotated:
+            angles = attention.rotary_angles(positions, c.rotated, c.rotary_base)
+        graph, stacked = nnx.split(self.blocks)
+
+        def layer(x: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
+            block = nnx.merge(graph, inputs[0])
+            after, seen, written = block(x, angles, visibility, inputs[1], weights)
+            return after, (after if hidden else None, seen, written)
+
+        layer = _rematerialise(layer, c.remat)
+        x_BTD = self.embed(tokens_BT, positions)
+        run = _scanned if cache is None else _unrolled
+        final, (after, seen, written) = run(layer, x_BTD, (stacked, cache), c)
+        return Output(
+            self.unembed(final),
+            jnp.concatenate([x_BTD[None], after]) if hidden else None,
+            seen if weights else None,
+            written,
+        )
+
+
+def _scanned(layer: Any, x_BTD: jax.Array, inputs: Any, c: TransformerConfig) -> Any:
+    """Runs the layers by `jax.lax.scan`."""
+    return jax.lax.scan(layer, x_BTD, inputs, unroll=c.unroll or c.layers)
+
+
+def _unrolled(layer: Any, x: jax.Array, inputs: tuple[Any, Cache], c: TransformerConfig) -> Any:
+    """Runs the layers one by one, each on its own arrays of the cache; returns as `_scanned`."""
+    stacked, cache = inputs
+    outputs = []
+    for i, old in enumerate(zip(*cache, strict=True)):
+        x, output = layer(x, (jax.tree.map(lambda leaf, i=i: leaf[i], stacked), old))
+        outputs.append(output)
+    after, seen, written = zip(*outputs, strict=True)
+    stack = functools.partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
+    return x, (stack(*after), stack(*seen), Cache(*zip(*written, strict=True)))
+
+
+def _rematerialise(layer: Any, policy: str) -> Any:
+    if policy == "none":
+        return layer
+    keep = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if policy == "dots" else None
+    return jax.checkpoint(layer, policy=keep, prevent_cse=False)
+
+
+@functools.cache
+def _structure(config: TransformerConfig) -> tuple[Any, Any]:
+    """(graph definition, abstract state) of the module: traced once per configuration."""
+    return nnx.split(nnx.eval_shape(lambda: Transformer(config, jax.random.key(0))))
+
+
+def init(config: TransformerConfig, key: jax.Array) -> Params:
+    """Returns fresh parameters as a plain nested dict of float32 arrays (traceable)."""
+    return nnx.to_pure_dict(nnx.state(Transformer(config, key)))
+
+
+def abstract(config: TransformerConfig) -> Params:
+    """Returns the shapes and dtypes of `init`'s result without computing it."""
+    return nnx.to_pure_dict(_structure(config)[1])
+
+
+def axes(config: TransformerConfig) -> Params:
+    """Returns, for each parameter, the tuple of logical names of its axes."""
+    named = [(path, v.out_sharding) for path, v in nnx.to_flat_state(_structure(config)[1])]
+    return nnx.traversals.unflatten_mapping({path: tuple(names) for path, names in named})
+
+
+def empty_cache(config: TransformerConfig, batch: int, length: int) -> Cache:
+    """Returns a cache of zeros for `batch` rows of up to `length` places."""
+    shape = (batch, config.key_heads, length, config.head_size)
+    zeros = tuple(jnp.zeros(shape, config.dtype) for _ in range(config.layers))
+    return Cache(zeros, zeros)
+
+
+def apply(
+    config: TransformerConfig,
+    params: Params,
+    tokens_BT: jax.Array,
+    *,
+    positions: jax.Array | None = None,
+    segment_ids: jax.Array | None = None,
+    cache: Cache | None = None,
+    start: int | jax.Array = 0,
+    hidden: bool = False,
+    weights: bool = False,
+) -> Output:
+    """Runs the model on int32[B, T] tokens; pure, to be jitted by the caller.
+
+    Args:
+        params: nested dict as of `init`.
+        positions: int32[T] or [B, T] fed to the position embedding; default start, start + 1, ...
+        segment_ids: int32[B, T]; tokens of different segments do not see each other. None for a
+            stream without borders. Not together with a cache.
+        cache: keys and values of places 0..start-1; this call writes start..start+T-1.
+        start: place of the first token in the row (static or traced scalar).
+        hidden, weights: also return the residual stream, the attention maps.
+    Returns:
+        Output; parts that were not asked for are None and cost nothing.
+    """
+    if cache is not None and segment_ids is not None:
+        raise InputError("segment_ids and a cache exclude each other")
+    model = nnx.merge(_structure(config)[0], params)
+    visibility = attention.Visibility(config.causal, start, segment_ids)
+    return model(tokens_BT, positions, visibility, cache, hidden, weights)
+
+
+def parameter_count(config: TransformerConfig) -> int:
+    """Number of trained numbers, embeddings included."""
+    return sum(leaf.size for leaf in jax.tree.leaves(abstract(config)))
+
+
+def train_flops_per_token(config: TransformerConfig, length: int) -> float:
+    """Floating-point operations of forward and backward per token: 6 N + 12 L T H K.
+
+    N: parameters used in matrix products (the output map included, look-ups not); no discount for
+    the causal half, the convention of PaLM's appendix B for model FLOPs utilisation.
+    """
+    lookups = config.vocab_size * (0 if config.tied else config.width)
+    if config.position == "learned":
+        lookups += config.max_length * config.width
+    matmul = parameter_count(config) - lookups
+    return 6 * matmul + 12 * config.layers * length * config.heads * config.head_size

@@ -1,0 +1,36 @@
+"""Trains one run, or goes on where it stopped.
+
+python -m physlm_jax.train --config=configs/cfg.py:cfg3b,laptop --workdir=runs/cfg3b
+python -m physlm_jax.train --config=configs/cfg.py:cfg3f,paper --workdir=... --config.seed=1
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from physlm_jax import cli
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Configuration file and its arguments, e.g. configs/cfg.py:cfg3b,laptop; override any key by "
+    "--config.key.subkey=value.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; the same command in the same folder resumes it."
+)
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> int:
+    """Runs the training loop on the flags."""
+    del argv
+    from physlm_jax.training.loop import train
+
+    train(CONFIG.value, Path(WORKDIR.value))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,261 @@
+"""Checkpoints that can be trusted: written by Orbax, asynchronous and atomic, checked on reading.
+
+A checkpoint holds three items: `params`, `training` (optimizer, step, key) and `meta` (the
+configuration; shape, dtype and fingerprint of every leaf). Orbax restores a flipped bit or another
+dtype without a word, so what is read is compared with `meta`; on a mismatch the checkpoint is set
+aside, that is said, and the one before it is used.
+"""
+
+import dataclasses
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from physlm_jax.data import World, open_world
+from physlm_jax.errors import InputError
+from physlm_jax.models import transformer
+from physlm_jax.models.transformer import Params, TransformerConfig
+from physlm_jax.training.config import model_config
+
+FOLDER = "checkpoints"
+LOG = logging.getLogger(__name__)
+
+
+def leaf_fingerprint(x: jax.Array) -> jax.Array:
+    """uint32: the sum over 32-bit words w_i of w_i * (2 i + 1), modulo 2**32.
+
+    i is the row-major index, so the value is the same on any mesh. The multipliers are odd, so
+    changing any single word changes the sum. Types narrower than 32 bits are widened bit by bit.
+    """
+    width = x.dtype.itemsize
+    if x.dtype == jnp.bool_:
+        words = x.astype(jnp.uint32)
+    elif width < 4:
+        words = jax.lax.bitcast_convert_type(x, f"uint{8 * width}").astype(jnp.uint32)
+    else:
+        words = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    index = jnp.zeros(words.shape, jnp.uint32)
+    for axis in range(words.ndim):
+        stride = math.prod(words.shape[axis + 1 :]) % 2**32
+        index += jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * np.uint32(stride)
+    return jnp.sum(words * (2 * index + 1), dtype=jnp.uint32)
+
+
+@jax.jit
+def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([leaf_fingerprint(leaf) for leaf in leaves])
+
+
+def describe(tree: Any) -> dict[str, list[Any]]:
+    """Returns {path: [shape, dtype, fingerprint]} of every leaf; waits for the arrays."""
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
+    values = np.asarray(_fingerprints(list(leaves)))
+    return {
+        jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype), int(value)]
+        for path, leaf, value in zip(paths, leaves, values, strict=True)
+    }
+
+
+def _differences(found: dict[str, list[Any]], expected: dict[str, list[Any]]) -> str:
+    """Returns the first leaf that is not as recorded, in words; "" if all are."""
+    for path in sorted({*found, *expected}):
+        if found.get(path) != expected.get(path):
+            return f"{path}: recorded {expected.get(path)}, read {found.get(path)}"
+    return ""
+
+
+class Checkpoints:
+    """The checkpoints of one run, under `workdir/checkpoints`. Close it in a `finally`.
+
+    Args:
+        workdir: the run's folder.
+        keep_last: how many of the newest to keep.
+        keep_every: also keep every step divisible by this; 0: none.
+    """
+
+    def __init__(self, workdir: Path, keep_last: int = 1, keep_every: int = 0) -> None:
+        self.folder = workdir.absolute() / FOLDER
+        self.manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep_last, keep_period=keep_every or None, create=True
+            ),
+            item_names=("params", "training", "meta"),
+        )
+
+    def steps(self) -> list[int]:
+        """Returns the steps with a complete checkpoint, ascending."""
+        return sorted(self.manager.all_steps())
+
+    def save(self, state: dict[str, Any], config: dict[str, Any]) -> None:
+        """Starts writing the state; returns when it is safe to change it.
+
+        Raises:
+            InputError: an earlier write ended because the disk is full.
+        """
+        step = int(state["step"])
+        training = {key: value for key, value in state.items() if key != "params"}
+        meta = {
+            "config": config,
+            "params": describe(state["params"]),
+            "training": describe(training),
+        }
+        with _disk_errors(self):
+            self.manager.save(
+                step,
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardSave(state["params"]),
+                    training=ocp.args.StandardSave(training),
+                    meta=ocp.args.JsonSave(meta),
+                ),
+            )
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """Returns the `meta` item of a step."""
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        return self.manager.restore(step, args=args).meta
+
+    def restore(self, step: int, **wanted: Any) -> dict[str, Any]:
+        """Returns the named items (params, training) of one step, checked against its `meta`.
+
+        Args:
+            wanted: item name -> pytree of jax.ShapeDtypeStruct, with shardings where they matter.
+        Raises:
+            InputError: unreadable, or not what was recorded when it was written.
+        """
+        args = {name: ocp.args.StandardRestore(tree) for name, tree in wanted.items()}
+        try:
+            meta = self.meta(step)
+            read = self.manager.restore(step, args=ocp.args.Composite(**args))
+        except Exception as error:  # whatever a broken file makes Orbax or tensorstore raise
+            first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            raise InputError(f"checkpoint {step} cannot be read: {first[0][:300]}") from error
+        for name in wanted:
+            wrong = _differences(describe(read[name]), meta[name])
+            if wrong:
+                raise InputError(f"checkpoint {step} is damaged: {name}{wrong}")
+        return {name: read[name] for name in wanted}
+
+    def restore_latest(self, **wanted: Any) -> dict[str, Any] | None:
+        """Returns the newest checkpoint that is whole; None if there is none.
+
+        A damaged one is renamed to `damaged-<step>`, so that it is never read again and its step
+        can be written anew; what was done is logged.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return self.restore(step, **wanted)
+            except InputError as error:
+                left = [s for s in self.steps() if s < step]
+                LOG.warning("%s; using %s", error, f"step {left[-1]}" if left else "a fresh start")
+                self.set_aside(step)
+        return None
+
+    def set_aside(self, step: int) -> None:
+        """Renames the folder of a damaged checkpoint out of the manager's sight."""
+        target = self.folder / f"damaged-{step}"
+        while target.exists():
+            target = target.with_name(target.name + "x")
+        (self.folder / str(step)).rename(target)
+        self.manager.reload()
+
+    def wait(self) -> None:
+        """Waits until the last write is complete."""
+        with _disk_errors(self):
+            self.manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for writes under way and frees the manager's threads."""
+        with _disk_errors(self):
+            self.manager.close()
+
+
+class _disk_errors:
+    """Turns 'no space left on device', however deep, into one line for the user."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        cause = error
+        while cause is not None:
+            text = str(cause)
+            if any(s in text for s in ("No space left", "ENOSPC", "File too large", "Errno 28")):
+                steps = self.checkpoints.steps()
+                last = f"step {steps[-1]}" if steps else "none"
+                raise InputError(
+                    f"no space left on the disk for {self.checkpoints.folder}; the last complete "
+                    f"checkpoint is {last}; free space and run the same command again"
+                ) from error
+            cause = cause.__cause__ or cause.__context__
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained (or half-trained) run, opened for reading.
+
+    Attributes:
+        workdir: its folder.  config: its full configuration.  model: the network's.
+        params: parameters at `step` updates, on the devices of this process.
+        world: the world it was trained on.
+    """
+
+    workdir: Path
+    config: ConfigDict
+    model: TransformerConfig
+    params: Params
+    step: int
+    world: World
+
+
+def load_run(workdir: str | Path, step: int | None = None) -> Run:
+    """Opens the checkpoint of a run for decoding and probing; nothing is changed on disk.
+
+    Args:
+        step: number of updates; default the newest whole checkpoint.
+    Raises:
+        InputError: no such folder or step, or no whole checkpoint.
+    """
+    workdir = Path(workdir)
+    if not (workdir / FOLDER).is_dir():
+        raise InputError(f"{workdir} holds no run: there is no folder {workdir / FOLDER}")
+    checkpoints = Checkpoints(workdir)
+    try:
+        steps = checkpoints.steps()
+        if not steps:
+            raise InputError(f"{workdir} holds no complete checkpoint yet")
+        if step is not None and step not in steps:
+            known = ", ".join(str(s) for s in steps)
+            raise InputError(f"{workdir} has no checkpoint of step {step} (there are: {known})")
+        for candidate in [step] if step is not None else list(reversed(steps)):
+            try:
+                meta = checkpoints.meta(candidate)
+                config = ConfigDict(meta["config"])
+                world = open_world(config.data)
+                model = model_config(config, world)
+                device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+                wanted = jax.tree.map(
+                    lambda x, device=device: jax.ShapeDtypeStruct(
+                        x.shape, x.dtype, sharding=device
+                    ),
+                    transformer.abstract(model),
+                )
+                params = checkpoints.restore(candidate, params=wanted)["params"]
+                return Run(workdir, config, model, params, candidate, world)
+            except InputError as error:
+                if step is not None or candidate == steps[0]:
+                    raise
+                LOG.warning("%s; using the one before it", error)
+        raise AssertionError("unreachable")
+    finally:
+        checkpoints.close()

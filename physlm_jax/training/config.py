@@ -1,0 +1,201 @@
+"""The configuration of a run: every key with its unit and default, and how it is read.
+
+Files in `configs/` start from `base()` and change what their study needs. A run is named
+`configs/<study>.py:<arguments>`; everything derived (vocabulary size, longest row) is computed from
+the configuration here, never repeated in it.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from physlm_jax.data import World
+from physlm_jax.errors import InputError
+from physlm_jax.models.transformer import TransformerConfig
+from physlm_jax.pipeline import PackingConfig
+
+# What a resumed run may change: where and how it runs, not what it computes.
+FREE = ("mesh", "checkpoint", "pipeline.threads")
+
+
+def base() -> ConfigDict:
+    """Returns the settings shared by all studies: a GPT-2-small on the papers' windows."""
+    c = ConfigDict()
+    c.name = ""  # what the run is called in reports
+    c.seed = 0  # of the parameters
+    c.data_seed = 0  # of the training stream; the held-out set is another stream of it
+    c.steps = 1000  # updates
+    c.batch = 96  # rows per update, all devices together
+    c.accumulation = 1  # micro-batches per update; divides batch
+
+    c.data = ConfigDict()  # `world`, and the options of that world
+    c.data.world = ""
+
+    c.pipeline = ConfigDict()
+    c.pipeline.length = 512  # T: tokens per row
+    c.pipeline.mode = "concatenate"  # or "best_fit": whole examples, masked across
+    c.pipeline.align_bos = "none"  # or "half", "all": rows that start at a BOS
+    c.pipeline.rows_per_block = 16  # rows made in one go; divides each host's rows
+    c.pipeline.threads = 2  # that make batches ahead
+
+    c.model = ConfigDict()  # see models.transformer.TransformerConfig
+    c.model.layers = 12
+    c.model.width = 768
+    c.model.heads = 12
+    c.model.kv_heads = 0  # 0: as many as heads
+    c.model.head_dim = 0  # 0: width / heads
+    c.model.position = "rotary"
+    c.model.rotary_fraction = 1.0
+    c.model.rotary_base = 10000.0
+    c.model.norm = "layernorm"
+    c.model.norm_epsilon = 1e-5
+    c.model.mlp = "gelu"
+    c.model.mlp_ratio = 4.0
+    c.model.bias = True
+    c.model.tied = True
+    c.model.causal = True
+    c.model.parallel = False
+    c.model.init_std = 0.02
+    c.model.dtype = "float32"  # of activations
+    c.model.unroll = 0  # layers per scan iteration; 0: all
+    c.model.remat = "none"
+    c.model.attention = "auto"
+
+    c.optimizer = ConfigDict()
+    c.optimizer.learning_rate = 3e-4  # peak
+    c.optimizer.warmup = 0  # steps
+    c.optimizer.schedule = "linear"  # "constant", "linear", "cosine"
+    c.optimizer.final_fraction = 0.0  # of the peak, where the decay ends
+    c.optimizer.beta1 = 0.9
+    c.optimizer.beta2 = 0.98
+    c.optimizer.epsilon = 1e-8
+    c.optimizer.weight_decay = 0.1
+    c.optimizer.clip = 0.0  # global gradient norm; 0: none
+
+    c.eval = ConfigDict()
+    c.eval.every = 0  # steps; 0: only at the end
+    c.eval.rows = 192  # of the fixed held-out set
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = 0  # steps; 0: only at the end
+    c.checkpoint.keep_last = 2
+    c.checkpoint.keep_every = 0  # also keep steps divisible by this; 0: none
+
+    c.mesh = ConfigDict()  # devices along each axis; -1: all that is left
+    c.mesh.data = -1
+    c.mesh.fsdp = 1
+    c.mesh.tensor = 1
+    c.mesh.expert = 1
+    return c.lock()
+
+
+def set_data(config: ConfigDict, world: str, **options: Any) -> None:
+    """Names the world of a configuration and its options."""
+    with config.unlocked():
+        config.data = ConfigDict({"world": world, **options})
+
+
+def find(path: str) -> Path:
+    """Returns the config file, looked for here and then beside the package.
+
+    Raises:
+        InputError: there is none.
+    """
+    for root in (Path(), Path(__file__).parents[2]):
+        if (root / path).is_file():
+            return root / path
+    raise InputError(f"no config file '{path}' (looked here and in {Path(__file__).parents[2]})")
+
+
+def load(spec: str) -> ConfigDict:
+    """Returns the configuration `path.py:arguments`, e.g. "configs/cfg.py:cfg3f,paper"."""
+    path, _, argument = spec.partition(":")
+    found = importlib.util.spec_from_file_location("physlm_config", find(path))
+    if found is None or found.loader is None:
+        raise InputError(f"config file '{path}' is not a Python file")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.get_config(argument) if argument else module.get_config()
+
+
+def model_config(config: ConfigDict, world: World) -> TransformerConfig:
+    """Returns the network's configuration, sized for the world and the rows."""
+    return TransformerConfig(
+        vocab_size=len(world.vocabulary), max_length=config.pipeline.length, **config.model
+    )
+
+
+def packing_config(config: ConfigDict) -> PackingConfig:
+    """Returns how rows are made."""
+    p = config.pipeline
+    return PackingConfig(
+        length=p.length, mode=p.mode, align_bos=p.align_bos, rows_per_block=p.rows_per_block
+    )
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks what no other constructor checks.
+
+    Raises:
+        InputError: a number out of range.
+    """
+    limits = {
+        "steps": (config.steps, 1),
+        "batch": (config.batch, 1),
+        "accumulation": (config.accumulation, 1),
+        "eval.every": (config.eval.every, 0),
+        "eval.rows": (config.eval.rows, 1),
+        "checkpoint.every": (config.checkpoint.every, 0),
+        "checkpoint.keep_last": (config.checkpoint.keep_last, 1),
+        "checkpoint.keep_every": (config.checkpoint.keep_every, 0),
+    }
+    for key, (value, least) in limits.items():
+        if value < least:
+            raise InputError(f"config.{key} must be at least {least}, got {value}")
+    if config.batch % config.accumulation:
+        raise InputError(
+            f"config.accumulation {config.accumulation} does not divide config.batch {config.batch}"
+        )
+
+
+def as_dict(config: ConfigDict) -> dict[str, Any]:
+    """Returns the configuration as plain JSON values."""
+    return json.loads(config.to_json())
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        flat |= _flat(value, path + ".") if isinstance(value, dict) else {path: value}
+    return flat
+
+
+def claim_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder this run's, or checks that it already is.
+
+    Raises:
+        InputError: the folder belongs to another configuration; names the first difference.
+    """
+    path = workdir / "config.json"
+    mine = as_dict(config)
+    if path.exists():
+        theirs = _flat(json.loads(path.read_text()))
+        ours = _flat(mine)
+        for key in sorted({*theirs, *ours}):
+            if key.startswith(FREE) or theirs.get(key) == ours.get(key):
+                continue
+            raise InputError(
+                f"{workdir} belongs to another config: {key} is {theirs.get(key)!r} there and "
+                f"{ours.get(key)!r} here; choose another --workdir"
+            )
+    elif workdir.is_dir() and any(workdir.iterdir()):
+        raise InputError(f"{workdir} is not empty and holds no run; choose another --workdir")
+    else:
+        workdir.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(mine, indent=1))
+        partial.rename(path)

@@ -1,0 +1,132 @@
+"""What a run writes while it trains: `metrics.jsonl`, `timing.jsonl` and a progress line.
+
+`metrics.jsonl` holds what is determined by the configuration, so it is bitwise the same however
+often the run was killed: on resume, rows at or after the restored step are dropped and written
+again. What varies by nature (speed, utilisation, time left) goes to `timing.jsonl`.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+
+# Peak dense bfloat16 FLOP/s per device, from the vendors' data sheets.
+PEAK_FLOPS = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA A100": 312e12,
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
+    "TPU v5p": 459e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
+}
+
+
+def peak_flops(device: jax.Device) -> float | None:
+    """Returns the device's peak FLOP/s; None where no data sheet figure is known (CPUs)."""
+    kind = device.device_kind
+    return next((peak for name, peak in PEAK_FLOPS.items() if kind.startswith(name)), None)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the complete rows of a JSON-lines file; a cut last line is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is not complete
+    return [json.loads(line) for line in lines if line]
+
+
+class JsonLines:
+    """Appends rows to a file, a line each.
+
+    Args:
+        start: rows whose "step" is at or after this are removed first.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        kept = [row for row in read_rows(path) if row["step"] < start]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(partial, path)
+        self.file: TextIO = path.open("a")
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Appends one row and hands it to the operating system."""
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.file.close()
+
+
+def clock(seconds: float) -> str:
+    """Returns a duration as m:ss or h:mm:ss."""
+    s = round(seconds)
+    return (
+        f"{s // 3600}:{s // 60 % 60:02d}:{s % 60:02d}" if s >= 3600 else f"{s // 60}:{s % 60:02d}"
+    )
+
+
+class Progress:
+    """Speed, utilisation and time left; a bar on a terminal, now and then a line elsewhere.
+
+    Args:
+        what: the run's name.  steps: total updates.  start: updates already done.
+        tokens: tokens per update.  flops: floating-point operations per update.
+        peak: FLOP/s of all devices together, or None.
+    """
+
+    def __init__(
+        self, what: str, steps: int, start: int, tokens: int, flops: float, peak: float | None
+    ) -> None:
+        self.what, self.steps, self.start = what, steps, start
+        self.tokens, self.flops, self.peak = tokens, flops, peak
+        self.live = sys.stderr.isatty()
+        self.first: tuple[int, float] | None = None
+        self.shown = 0.0
+
+    def timing(self, done: int) -> dict[str, Any]:
+        """Returns {step, seconds, tokens_per_second, mfu, eta_seconds} after `done` updates.
+
+        The first update, which compiles, is left out of the speed.
+        """
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (done, now)
+        since, began = self.first
+        each = (now - began) / max(done - since, 1)
+        speed = self.tokens / each if done > since else 0.0
+        used = self.flops / each / self.peak if self.peak and done > since else None
+        return {
+            "step": done,
+            "seconds": round(now - began, 3),
+            "tokens_per_second": round(speed, 1),
+            "mfu": used and round(used, 4),
+            "eta_seconds": round(each * (self.steps - done), 1),
+        }
+
+    def show(self, timing: dict[str, Any], loss: float) -> None:
+        """Draws the bar on standard error, at most five times a second (every 10 s in a log)."""
+        now, done = time.monotonic(), timing["step"]
+        last = done == self.steps
+        if not timing["tokens_per_second"] and not last:
+            return
+        if now - self.shown < (0.2 if self.live else 10) and not last:
+            return
+        self.shown = now
+        filled = 24 * done // self.steps
+        line = (
+            f"{self.what} [{'#' * filled}{'.' * (24 - filled)}] {done}/{self.steps}  "
+            f"loss {loss:.4f}  {timing['tokens_per_second']:,.0f} tokens/s  "
+            f"left {clock(timing['eta_seconds'])}"
+        )
+        end = "\n" if last or not self.live else ""
+        print(("\r\x1b[K" if self.live else "") + line, end=end, file=sys.stderr, flush=True)
