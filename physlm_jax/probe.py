@@ -1,0 +1,63 @@
+"""Asks a frozen model of a trained run what it knows.
+
+python -m physlm_jax.probe --workdir=runs/cfg3b --probe=ancestors
+python -m physlm_jax.probe --workdir=runs/cfg3b --probe=ancestors --mask=full,diagonal --layer=all
+python -m physlm_jax.probe --workdir=runs/cfg3b --probe=ancestors --target=boundaries --control
+
+Prints a small table and writes probes/<name>-step<n>[-control].json in the run's folder. A probe is
+a module of physlm_jax/probes (its contract: probes/measurement.py); its settings are flags here.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+
+from physlm_jax import cli
+from physlm_jax.probes import running
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+_PROBE = flags.DEFINE_string("probe", "ancestors", f"one of {', '.join(running.modules())}")
+_STEP = flags.DEFINE_integer("step", None, "checkpoint to read; default: the last")
+_CONTROL = flags.DEFINE_bool("control", False, "probe an untrained model of the same shape")
+
+_DEFINE: dict[type, Callable[..., Any]] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
+
+
+def _define_settings() -> dict[str, flags.FlagHolder]:
+    """Defines the flags of all probes' settings; those of the same name are one flag."""
+    found: dict[str, flags.FlagHolder] = {}
+    for name, module in running.modules().items():
+        for option in running.options(module).values():
+            if option.flag not in found:
+                kind = typing.get_origin(option.type) or option.type
+                default = list(map(str, option.default)) if kind is tuple else option.default
+                found[option.flag] = _DEFINE[kind](option.flag, default, f"{name}: {option.help}")
+    return found
+
+
+_SETTINGS = _define_settings()
+
+
+def main(argv: list[str]) -> None:
+    """Runs the probe that the flags describe."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument: {argv[1]}")
+    given = {flag: holder.value for flag, holder in _SETTINGS.items() if holder.present}
+    measured, path = running.run_probe(
+        _WORKDIR.value, _PROBE.value, _STEP.value, _CONTROL.value, given
+    )
+    print(f"{measured.table()}\n\n{path}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,111 @@
+"""Finds the probes that can be run on a trained run, and runs one.
+
+Their contract is in `measurement`: a module of this package with `Settings` and `measure`. Nothing
+else has to know about a new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+
+from physlm_jax import probes
+from physlm_jax.data.hashing import stream_key
+from physlm_jax.errors import unknown
+from physlm_jax.models import transformer
+from physlm_jax.probes.measurement import Measurement, write_json
+from physlm_jax.training.checkpoint import load_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One setting of a probe as the command line sees it.
+
+    Attributes:
+        flag: its flag. field: the field of `Settings`. type: int, float, bool, str, or
+            tuple[int, ...] or tuple[str, ...] for lists with commas. help: one line.
+    """
+
+    flag: str
+    field: str
+    type: Any
+    default: Any
+    help: str
+
+    def value(self, given: Any) -> Any:
+        """Returns the flag's value as the field's: lists become tuples, "all" the empty one."""
+        if typing.get_origin(self.type) is not tuple:
+            return given
+        convert = typing.get_args(self.type)[0]
+        return () if given == ["all"] else tuple(convert(item) for item in given)
+
+
+def modules() -> dict[str, ModuleType]:
+    """Returns the probes on offer by name."""
+    found = {
+        module.name: importlib.import_module(f"{probes.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(probes.__path__)
+    }
+    return {n: m for n, m in found.items() if hasattr(m, "Settings") and hasattr(m, "measure")}
+
+
+def options(module: ModuleType) -> dict[str, Option]:
+    """Returns the settings of a probe by flag."""
+    types = typing.get_type_hints(module.Settings)
+    found = {}
+    for field in dataclasses.fields(module.Settings):
+        flag = field.metadata.get("flag") or field.name
+        help_text = field.metadata.get("help", "")
+        found[flag] = Option(flag, field.name, types[field.name], field.default, help_text)
+    return found
+
+
+def run_probe(
+    workdir: str | Path,
+    probe: str,
+    step: int | None = None,
+    control: bool = False,
+    given: Mapping[str, Any] | None = None,
+) -> tuple[Measurement, Path]:
+    """Runs a probe on a run and writes `probes/<name>-step<n>[-control].json` in its folder.
+
+    Args:
+        workdir: the run's folder. probe: the probe's name. step: which checkpoint, None: the last.
+        control: probe an untrained model of the same shape instead.
+        given: settings by flag.
+
+    Returns:
+        The measurement and the file.
+
+    Raises:
+        InputError: an unknown probe, a setting it does not have or a wrong value; no such run;
+            the file cannot be written.
+    """
+    available = modules()
+    if probe not in available:
+        raise unknown("probe", probe, available, "--probe")
+    module = available[probe]
+    known = options(module)
+    for flag in given or {}:
+        if flag not in known:
+            raise unknown("option", flag, known, f"probe '{probe}'")
+    chosen = {known[flag].field: known[flag].value(v) for flag, v in (given or {}).items()}
+    settings = module.Settings(**chosen)
+    run = load_run(workdir, step)
+    if control:
+        key = jax.random.key(stream_key(getattr(settings, "seed", 0), "control") >> 33)
+        run = dataclasses.replace(run, params=transformer.init(run.model, key))
+    measured = module.measure(run, settings)
+    suffix = f"-step{run.step}" + ("-control" if control else "")
+    path = Path(workdir) / "probes" / f"{measured.name}{suffix}.json"
+    about = {"probe": probe, "step": run.step, "control": control}
+    write_json(path, {**about, **measured.data})
+    return measured, path
