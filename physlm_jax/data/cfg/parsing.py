@@ -2,9 +2,9 @@
 
 Top-down over the inside table, all nodes of a level and all strings at once. A node (a, i, j)
 lists every way to have been expanded: a rule of a and the places where its children meet, valued
-by the rule's and the children's inside probabilities. One way is kept per node, the best or one
-drawn in proportion to its probability (Gumbel noise on logs); drawn so at every node, the whole
-tree has exactly the posterior distribution given the string.
+by the children's inside probabilities (the rules of a are equally likely). One way is kept per
+node, the best or one drawn in proportion to its probability (Gumbel noise on logs); drawn so at
+every node, the whole tree has exactly the posterior distribution given the string.
 Source: sampling parses top-down from the inside table is folklore (e.g. Johnson et al. 2007).
 """
 
@@ -132,8 +132,7 @@ def _pick_rules(
     right = _find(below, table.children[0, rule[which]], start, end, size)
     found.append((which, start, np.zeros(len(which)), right))
     which, cut, left_value, right = (np.concatenate(c) for c in zip(*found, strict=True))
-    value = left_value + plan.weight[rule[which]]
-    picked = _pick(owner[which], value, right, below, nodes, keys)
+    picked = _pick(owner[which], left_value, right, below, nodes, keys)
     return rule[which[picked]], cut[picked]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physlm_jax.data import cfg
-from physlm_jax.data.cfg import reference
+from physlm_jax.data.cfg import reference, spans
 from physlm_jax.errors import InputError
 
 X = (1, 2, 1, 1, 2, 1, 1, 2, 1, 2)
@@ -161,6 +161,14 @@ def test_very_long_and_very_ambiguous_strings():
     assert cfg.log_prob(binary, [[1] * 2048]).tolist() == [0.0]
     steep = cfg.Grammar.from_rules([[[[0, 0]]]] * 10 + [[[[t] for t in range(20)]]])
     assert cfg.log_prob(steep, [[5] * 1024])[0] == pytest.approx(-1024 * np.log(20), rel=1e-12)
+
+
+def test_joins_in_small_blocks(monkeypatch):
+    grammar = cfg.load("cfg3i").under(19)
+    strings = cfg.sample(grammar, 1, 0, 4)
+    whole = cfg.log_prob(grammar, strings)
+    monkeypatch.setattr(spans, "_BLOCK", 40)
+    np.testing.assert_allclose(cfg.log_prob(grammar, strings), whole, rtol=1e-13)
 
 
 def test_order_and_company_do_not_matter():
