@@ -28,6 +28,7 @@ NEGATIVE = -1e30  # a logit that no softmax notices
 # Scores are shifted so that a row's largest exponential is e^40, not 1: the largest may belong to
 # a position after the end of a string, and the string's own must not vanish beside it.
 _HEADROOM = 40.0
+_TINY = 1e-36
 
 
 def init(
@@ -98,11 +99,13 @@ def _over_string(params: Params, x_BTD: jax.Array, inside: jax.Array) -> jax.Arr
     """
     values = _mapped(params, x_BTD)
     ones = jnp.ones((*values.shape[:3], 1), values.dtype)
-    summands = jnp.concatenate([values, ones], -1) * inside[:, :, None, None]
+    # where, not a product with 0: the gradient behind the end may overflow
+    summands = jnp.where(inside[..., None, None], jnp.concatenate([values, ones], -1), 0.0)
     scores = jnp.einsum("htk,hsk->hts", params["position"], params["position"])
     shift = jax.lax.stop_gradient(scores.max(-1, keepdims=True)) - _HEADROOM
     sums = jnp.einsum("hts,bsho->htbo", jnp.exp(scores - shift), summands)
-    share = jnp.exp(-jnp.log(sums[..., -1:]))  # not 1 / sum: its gradient would square the sum
+    # not 1 / sum, whose gradient squares the sum; a row behind the end may have nothing to see
+    share = jnp.exp(-jnp.log(jnp.maximum(sums[..., -1:], _TINY)))
     return (sums[..., :-1] * share).sum(0).swapaxes(0, 1)
 
 
