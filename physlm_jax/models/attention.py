@@ -81,7 +81,7 @@ def cached(
     visibility: Visibility,
     with_weights: bool = False,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """`plain` for keys and values with the heads before the places, as `transformer.Cache` has them.
+    """`plain` for keys and values with heads before places, as `transformer.Cache` has them.
 
     A decoding step reads all of them for a few queries: in this order no back end has to transpose
     (copy) the cache first, which on CPUs costs several times the step.

@@ -307,7 +307,7 @@ def _scanned(layer: Any, x_BTD: jax.Array, inputs: Any, c: TransformerConfig) ->
     return jax.lax.scan(layer, x_BTD, inputs, unroll=c.unroll or c.layers)
 
 
-def _unrolled(layer: Any, x: jax.Array, inputs: tuple[Any, Cache], c: TransformerConfig) -> Any:
+def _unrolled(layer: Any, x: jax.Array, inputs: Any, c: TransformerConfig) -> Any:
     """Runs the layers one by one, each on its own arrays of the cache; returns as `_scanned`."""
     stacked, cache = inputs
     outputs = []
