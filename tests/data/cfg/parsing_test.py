@@ -27,12 +27,12 @@ def check_tree(grammar, node):
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(3, 4), min_size=1, max_size=4),
-    st.tuples(st.integers(1, 2), st.integers(2, 3)),
+    st.integers(1, 3),
     st.integers(0, 2**32),
     st.one_of(st.none(), st.integers(0, 9)),
 )
-def test_parses_are_trees_that_spell_the_string(sizes, lengths, grammar_seed, seed):
-    grammar = cfg.draw_grammar((1, *sizes), (1, 3), lengths, seed=grammar_seed)
+def test_parses_are_trees_that_spell_the_string(sizes, shortest, grammar_seed, seed):
+    grammar = cfg.draw_grammar((1, *sizes), (1, 3), (shortest, 3), seed=grammar_seed)
     strings = cfg.sample(grammar, 1, 0, 4)
     (trees,) = cfg.parse_all(grammar, strings, seed)
     labels = cfg.label([trees])

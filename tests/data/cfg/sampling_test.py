@@ -16,12 +16,12 @@ from physlm_jax.errors import InputError
 LABELS = ("ancestor_index", "ancestor_symbol", "boundary", "nt_end")
 
 drawn_grammars = st.builds(
-    lambda sizes, degree, lengths, seed: cfg.draw_grammar(
-        (1, *sizes), (1, degree), tuple(sorted(lengths)), seed=seed
+    lambda sizes, degree, shortest, seed: cfg.draw_grammar(
+        (1, *sizes), (1, degree), (shortest, 3), seed=seed
     ),
     st.lists(st.integers(3, 4), min_size=1, max_size=4),
     st.integers(1, 3),
-    st.tuples(st.integers(1, 3), st.integers(2, 3)),
+    st.integers(1, 3),
     st.integers(0, 2**40),
 )
 
