@@ -29,8 +29,6 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected argument: {argv[1]}")
     if COUNT.value < 1:
         raise InputError(f"--count={COUNT.value}: expected at least 1")
-    import numpy as np
-
     from physlm_jax.data.ragged import Ragged
     from physlm_jax.decoding.interface import transformer_sampler
     from physlm_jax.probes import generation, held_out
@@ -39,7 +37,7 @@ def main(argv: list[str]) -> int:
     run = load_run(WORKDIR.value, STEP.value)
     vocabulary = run.world.vocabulary
     judged = held_out.as_cfg(run.world) if JUDGE.value else None
-    prompt = np.concatenate([[vocabulary.bos], vocabulary.encode(PROMPT.value)])
+    prompt = [vocabulary.bos, *vocabulary.encode(PROMPT.value).tolist()]
     sampler = transformer_sampler(
         run.model,
         run.params,
@@ -50,7 +48,7 @@ def main(argv: list[str]) -> int:
     samples = sampler(Ragged.from_sequences([prompt] * COUNT.value), SEED.value)
     ends = samples.lengths - samples.finished
     strings = Ragged.from_sequences(
-        [row[1:end] for row, end in zip(samples.tokens, ends, strict=True)]
+        [row[1:end].tolist() for row, end in zip(samples.tokens, ends, strict=True)]
     )
     lines = [vocabulary.decode(string) for string in strings]
     if judged is not None:

@@ -77,9 +77,8 @@ def judge(world: cfg.CfgWorld | cfg.Grammar, strings: Ragged) -> Verdicts:
     valid = cfg.is_valid(grammar, strings, emission)
     first_error = np.zeros(len(strings), np.int64)
     wrong = np.flatnonzero(~valid)
-    first_error[wrong] = cfg.first_error(
-        grammar, [strings[int(i)].tolist() for i in wrong], emission
-    )
+    rejected = [strings[int(i)].tolist() for i in wrong]
+    first_error[wrong] = cfg.first_error(grammar, rejected, emission)
     return Verdicts(valid, first_error)
 
 
@@ -218,6 +217,7 @@ class Settings:
     temperature: float = option(1.0, "divides the logits")
     corruption: float = option(0.0, "chance of each prompt token to be replaced, in cuts above 0")
     kl_strings: int = option(100, "strings of the KL divergence; 0: none")
+    in_stream: bool = option(False, "KL of strings after other strings instead of alone")
     shown: int = option(10, "samples kept with their first error")
     seed: int = option(0, "of strings and samples")
 
@@ -233,16 +233,21 @@ def measure(run: Run, settings: Settings) -> Measurement:
     for cut in settings.cuts:
         made = _made(run, world, settings, cut)
         data[f"accuracy cut{cut}"] = made.accuracy._asdict()
+        data[f"finished cut{cut}"] = Mean.of(made.samples.finished.astype(float))._asdict()
         data[f"shown cut{cut}"] = examples(made, world, settings.shown)
         if cut == 0 and settings.temperature == 1:
             data["entropy"] = entropy(made.samples)._asdict()
             data["true entropy"] = true_entropy(world, count=settings.samples)._asdict()
             data["diversity"] = diversity(made.strings)._asdict()
     if settings.kl_strings:
-        predictor = transformer_predictor(run.model, run.params)
-        length = run.model.max_length
-        found = kl(predictor, world, count=settings.kl_strings, max_length=length)
-        data["kl"] = found._asdict()
+        data["kl"] = kl(
+            transformer_predictor(run.model, run.params),
+            world,
+            count=settings.kl_strings,
+            seed=settings.seed,
+            max_length=run.model.max_length,
+            in_stream=settings.in_stream,
+        )._asdict()
     return Measurement("generation", ("figure", "value", "standard error"), _table(data), data)
 
 
