@@ -18,9 +18,12 @@ CONFIG = config_flags.DEFINE_config_file(
     "--config.key.subkey=value.",
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; the same command in the same folder resumes it."
+    "workdir",
+    None,
+    "Folder of the run; the same command in the same folder resumes it.",
+    required=True,
 )
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> int:

@@ -6,7 +6,7 @@ numbers, and processes that differ only along other axes (tensor parallelism) fe
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
 import grain
@@ -60,7 +60,7 @@ def _undivided(sharding: jax.sharding.Sharding, batch: int) -> str:
 
 def device_batches(
     dataset: grain.MapDataset | Iterable[Rows], sharding: jax.sharding.Sharding, ahead: int = 2
-) -> Iterator[dict[str, jax.Array]]:
+) -> Generator[dict[str, jax.Array], None, None]:
     """Yields each element of the dataset as global arrays, `ahead` of them already on their way.
 
     Closing the generator (or its end) stops the background threads and processes.

@@ -31,8 +31,13 @@ def summed_loss(
         segmented: rows hold whole examples that must not see each other (best_fit packing); then
             positions restart at each. Otherwise places are 0..T-1 and all is visible.
     """
-    packed = {k: batch[k] for k in ("segment_ids", "positions")} if segmented else {}
-    logits = transformer.apply(config, params, batch["tokens"], **packed).logits
+    logits = transformer.apply(
+        config,
+        params,
+        batch["tokens"],
+        positions=batch["positions"] if segmented else None,
+        segment_ids=batch["segment_ids"] if segmented else None,
+    ).logits
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
     return jnp.vdot(losses, batch["weights"]), batch["weights"].sum()
 

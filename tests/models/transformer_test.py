@@ -1,0 +1,225 @@
+"""The transformer against a slow NumPy twin that knows nothing of scans, caches or back ends."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physlm_jax.errors import InputError
+from physlm_jax.models import attention, transformer
+from physlm_jax.models.transformer import TransformerConfig
+
+SMALL = TransformerConfig(vocab_size=11, max_length=12, layers=2, width=16, heads=4)
+VARIANTS = {
+    "rotary": {},
+    "rotary quarter": {"rotary_fraction": 0.5, "parallel": True},
+    "learned": {"position": "learned"},
+    "none": {"position": "none", "bias": False},
+    "grouped, rms, gated, untied": {
+        "kv_heads": 2,
+        "norm": "rmsnorm",
+        "mlp": "gated",
+        "tied": False,
+        "bias": False,
+    },
+    "attention only": {"mlp": "none", "head_dim": 6},
+    "encoder": {"causal": False},
+}
+
+
+def numpy_params(config, seed=0):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda x: (0.3 * rng.standard_normal(x.shape)).astype(np.float32),
+        transformer.abstract(config),
+    )
+
+
+def norm(c, p, x):
+    if c.norm == "layernorm":
+        x = x - x.mean()
+    y = x / np.sqrt((x**2).mean() + c.norm_epsilon) * p["scale"]
+    return y + p["bias"] if p.get("bias") is not None else y
+
+
+def linear(p, x, contract=1):
+    """x is one token's vector (or heads x size); the kernel is applied entry by entry of numpy."""
+    y = np.tensordot(x, p["kernel"].astype(np.float64), axes=contract)
+    return y + p["bias"] if p.get("bias") is not None else y
+
+
+def rotate(c, vector, place):
+    out, half = vector.copy(), c.rotated // 2
+    for i in range(half):
+        angle = place * c.rotary_base ** (-2 * i / c.rotated)
+        a, b = vector[i], vector[i + half]
+        out[i] = a * np.cos(angle) - b * np.sin(angle)
+        out[i + half] = b * np.cos(angle) + a * np.sin(angle)
+    return out
+
+
+def twin(c, params, tokens, segments=None, positions=None):
+    """float64 logits [T, V], residual streams [L + 1, T, D], attention [L, H, T, T] of one row."""
+    T = len(tokens)
+    segments = np.zeros(T) if segments is None else segments
+    positions = np.arange(T) if positions is None else positions
+    x = [params["embedding"][t].astype(np.float64) for t in tokens]
+    if c.position == "learned":
+        x = [v + params["positions"][i] for v, i in zip(x, positions, strict=True)]
+    streams, maps = [np.array(x)], np.zeros((c.layers, c.heads, T, T))
+    for layer in range(c.layers):
+        p = jax.tree.map(lambda leaf, layer=layer: leaf[layer], params["blocks"])
+        normed = [norm(c, p["attention_norm"], v) for v in x]
+        q, k, v = (
+            [linear(p["attention"][name], n) for n in normed] for name in ("query", "key", "value")
+        )
+        if c.position == "rotary":
+            q = [np.array([rotate(c, h, i) for h in n]) for n, i in zip(q, positions, strict=True)]
+            k = [np.array([rotate(c, h, i) for h in n]) for n, i in zip(k, positions, strict=True)]
+        new = []
+        for i in range(T):
+            heads = []
+            for h in range(c.heads):
+                g = h * c.key_heads // c.heads
+                seen = [
+                    j for j in range(T) if segments[j] == segments[i] and (j <= i or not c.causal)
+                ]
+                scores = np.array([q[i][h] @ k[j][g] for j in seen]) / np.sqrt(c.head_size)
+                w = np.exp(scores - scores.max())
+                w /= w.sum()
+                maps[layer, h, i, seen] = w
+                heads.append(sum(wj * v[j][g] for wj, j in zip(w, seen, strict=True)))
+            after = x[i] + linear(p["attention"]["out"], np.array(heads), contract=2)
+            if c.mlp != "none":
+                n = norm(c, p["mlp_norm"], x[i] if c.parallel else after)
+                up = linear(p["mlp"]["up"], n)
+                if c.mlp == "gated":
+                    gate = linear(p["mlp"]["gate"], n)
+                    inner = gate / (1 + np.exp(-gate)) * up
+                else:
+                    inner = 0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
+                after = after + linear(p["mlp"]["down"], inner)
+            new.append(after)
+        x = new
+        streams.append(np.array(x))
+    final = [norm(c, params["final_norm"], v) for v in x]
+    if c.tied:
+        logits = [params["embedding"].astype(np.float64) @ v for v in final]
+    else:
+        logits = [linear(params["output"], v) for v in final]
+    return np.array(logits), np.array(streams), maps
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("backend", ["plain", "manual"])
+def test_every_variant_equals_the_twin(variant, backend):
+    c = dataclasses.replace(SMALL, **VARIANTS[variant], attention=backend)
+    params = numpy_params(c)
+    tokens = np.random.default_rng(1).integers(0, 11, (2, 12))
+    out = jax.jit(lambda p, t: transformer.apply(c, p, t, hidden=True, weights=True))(
+        params, tokens
+    )
+    fast = jax.jit(lambda p, t: transformer.apply(c, p, t).logits)(params, tokens)
+    for row in range(2):
+        logits, streams, maps = twin(c, params, tokens[row])
+        np.testing.assert_allclose(out.logits[row], logits, atol=2e-4)
+        np.testing.assert_allclose(fast[row], logits, atol=2e-4)
+        np.testing.assert_allclose(out.hidden[:, row], streams, atol=2e-4)
+        np.testing.assert_allclose(out.attention[:, row], maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["plain", "manual"])
+def test_segments_are_isolated(backend):
+    """Packed rows equal the twin, and changing document 1 leaves document 2 bit-equal."""
+    c = dataclasses.replace(SMALL, attention=backend)
+    params = numpy_params(c)
+    device = jax.tree.map(jnp.asarray, params)
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(0, 11, (1, 12))
+    segments = np.array([[1] * 5 + [2] * 4 + [0] * 3])
+    positions = np.array([[0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 1, 2]])
+    run = jax.jit(
+        lambda t: transformer.apply(c, device, t, segment_ids=segments, positions=positions).logits
+    )
+    logits, _, _ = twin(c, params, tokens[0], segments[0], positions[0])
+    np.testing.assert_allclose(run(tokens)[0, :9], logits[:9], atol=2e-4)
+    alone = transformer.apply(c, device, tokens[:, 5:9]).logits
+    np.testing.assert_allclose(run(tokens)[:, 5:9], alone, atol=2e-4)
+    changed = tokens.copy()
+    changed[0, :5] = rng.integers(0, 11, 5)
+    assert np.array_equal(run(tokens)[0, 5:], run(changed)[0, 5:])
+
+
+def test_the_manual_backward_pass_is_plain_s_gradient():
+    rng = np.random.default_rng(3)
+    q = jnp.asarray(rng.standard_normal((2, 7, 4, 5)), jnp.float32)
+    k, v = (jnp.asarray(rng.standard_normal((2, 7, 2, 5)), jnp.float32) for _ in range(2))
+    d = jnp.asarray(rng.standard_normal(q.shape), jnp.float32)
+    segments = jnp.asarray([[1, 1, 1, 2, 2, 2, 0], [1] * 7])
+    for visibility in (
+        attention.Visibility(),
+        attention.Visibility(causal=False),
+        attention.Visibility(segment_ids=segments),
+    ):
+        plain = jax.grad(
+            lambda q, k, v, s=visibility: jnp.vdot(d, attention.plain(q, k, v, s)[0]), (0, 1, 2)
+        )(q, k, v)
+        manual = jax.grad(
+            lambda q, k, v, s=visibility: jnp.vdot(d, attention.manual(q, k, v, s)), (0, 1, 2)
+        )(q, k, v)
+        for a, b in zip(plain, manual, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_how_far_the_scan_unrolls_and_what_is_rematerialised_change_nothing():
+    tokens = np.random.default_rng(4).integers(0, 11, (2, 12))
+    params = numpy_params(SMALL)
+
+    def gradient(c):
+        loss = lambda p: jnp.square(transformer.apply(c, p, tokens).logits).mean()  # noqa: E731
+        return jax.tree.leaves(jax.jit(jax.grad(loss))(params))
+
+    expected = gradient(SMALL)
+    for change in ({"unroll": 1}, {"remat": "full", "unroll": 1}, {"remat": "dots"}):
+        found = gradient(dataclasses.replace(SMALL, **change))
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+
+
+def test_bfloat16_keeps_parameters_and_softmax_in_float32():
+    c = dataclasses.replace(SMALL, dtype="bfloat16")
+    params = transformer.init(c, jax.random.key(0))
+    assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    tokens = np.arange(12)[None] % 11
+    out = transformer.apply(c, params, tokens, weights=True, hidden=True)
+    assert (out.logits.dtype, out.attention.dtype) == (jnp.float32, jnp.float32)
+    assert out.hidden.dtype == jnp.bfloat16
+    full = transformer.apply(SMALL, params, tokens).logits
+    np.testing.assert_allclose(out.logits, full, atol=0.02)
+
+
+def test_the_count_of_gpt2_small():
+    """124,439,808: 12 x 768 with 50257 tokens and 1024 learned positions, tied."""
+    c = TransformerConfig(50257, 1024, layers=12, width=768, heads=12, position="learned")
+    assert transformer.parameter_count(c) == 124_439_808
+
+
+def test_initial_residual_maps_are_scaled_by_depth():
+    c = TransformerConfig(50, 8, layers=8, width=128, heads=4)
+    blocks = transformer.init(c, jax.random.key(1))["blocks"]
+    assert float(blocks["attention"]["query"]["kernel"].std()) == pytest.approx(0.02, rel=0.02)
+    for part in (blocks["attention"]["out"], blocks["mlp"]["down"]):
+        assert float(part["kernel"].std()) == pytest.approx(0.02 / 4, rel=0.02)
+
+
+def test_mistakes_are_named():
+    for change, message in (
+        ({"norm": "layernrom"}, "did you mean 'layernorm'"),
+        ({"kv_heads": 3}, "not a multiple of model.kv_heads"),
+        ({"layers": 0}, "at least 1"),
+        ({"attention": "flash"}, "attention"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dataclasses.replace(SMALL, **change)
