@@ -108,5 +108,6 @@ def _divergence(truth: np.ndarray, log_found: np.ndarray, smoothing: float) -> f
             np.log((q + smoothing) / (q + smoothing).sum(1, keepdims=True))
             for q in (truth, np.exp(log_found))
         )
-    terms = np.where(truth > 0, truth * (log_truth - log_found), 0.0)
-    return float(terms.sum(1).mean())
+    possible = truth > 0  # elsewhere the model's logarithm may be -inf
+    terms = truth[possible] * (log_truth - log_found)[possible]
+    return float(terms.sum() / len(truth))

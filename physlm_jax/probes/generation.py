@@ -23,7 +23,7 @@ from physlm_jax.errors import InputError
 from physlm_jax.probes.divergence import kl
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.held_out import Mean, as_cfg, check_count, fresh
-from physlm_jax.probes.measurement import Cell, Measurement
+from physlm_jax.probes.measurement import Cell, Measurement, joined
 
 if TYPE_CHECKING:
     from physlm_jax.training.checkpoint import Run
@@ -229,26 +229,36 @@ def measure(run: Run, settings: Settings) -> Measurement:
         InputError: the run is of another world, or a setting does not fit its language.
     """
     world = as_cfg(run.world)
+    means: dict[str, Mean] = {}
     data: dict[str, Any] = {"settings": dataclasses.asdict(settings)}
     for cut in settings.cuts:
         made = _made(run, world, settings, cut)
-        data[f"accuracy cut{cut}"] = made.accuracy._asdict()
-        data[f"finished cut{cut}"] = Mean.of(made.samples.finished.astype(float))._asdict()
+        means[f"accuracy cut{cut}"] = made.accuracy
+        means[f"finished cut{cut}"] = Mean.of(made.samples.finished.astype(float))
         data[f"shown cut{cut}"] = examples(made, world, settings.shown)
         if cut == 0 and settings.temperature == 1:
-            data["entropy"] = entropy(made.samples)._asdict()
-            data["true entropy"] = true_entropy(world, count=settings.samples)._asdict()
+            means["entropy"] = entropy(made.samples)
+            means["true entropy"] = true_entropy(world, count=settings.samples, seed=settings.seed)
             data["diversity"] = diversity(made.strings)._asdict()
     if settings.kl_strings:
-        data["kl"] = kl(
+        means["kl"] = kl(
             transformer_predictor(run.model, run.params),
             world,
             count=settings.kl_strings,
             seed=settings.seed,
             max_length=run.model.max_length,
             in_stream=settings.in_stream,
-        )._asdict()
-    return Measurement("generation", ("figure", "value", "standard error"), _table(data), data)
+        )
+    data |= {name: mean._asdict() for name, mean in means.items()}
+    header = ("figure", "value", "standard error")
+    return Measurement(_name(settings), header, _table(means), data)
+
+
+def _name(settings: Settings) -> str:
+    """The settings that a reader would compare."""
+    parts = ["generation", f"cut{joined(settings.cuts)}", f"t{settings.temperature:g}"]
+    parts += [f"corrupted{settings.corruption:g}"] if settings.corruption else []
+    return "-".join([*parts, "stream"] if settings.in_stream else parts)
 
 
 def _made(run: Run, world: cfg.CfgWorld, settings: Settings, cut: int) -> Generations:
@@ -263,10 +273,9 @@ def _made(run: Run, world: cfg.CfgWorld, settings: Settings, cut: int) -> Genera
     )
 
 
-def _table(data: dict[str, Any]) -> tuple[tuple[Cell, ...], ...]:
+def _table(means: dict[str, Mean]) -> tuple[tuple[Cell, ...], ...]:
     units = {"entropy": " (bits)", "true entropy": " (bits)", "kl": " (nats per token)"}
-    means = {name: value for name, value in data.items() if {"value", "error"} <= {*value}}
     return tuple(
-        (name + units.get(name, ""), *(f"{value[key]:.4g}" for key in ("value", "error")))
-        for name, value in means.items()
+        (name + units.get(name, ""), f"{mean.value:.4g}", mean.error and f"{mean.error:.2g}")
+        for name, mean in means.items()
     )

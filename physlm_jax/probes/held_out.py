@@ -19,16 +19,16 @@ from physlm_jax.errors import InputError
 
 
 class Mean(NamedTuple):
-    """An average over independent strings, its standard error and their number."""
+    """An average over independent strings, its standard error (None for one) and their number."""
 
     value: float
-    error: float
+    error: float | None
     n: int
 
     @classmethod
     def of(cls, values: np.ndarray) -> Mean:
         n = len(values)
-        error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+        error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
         return cls(float(np.mean(values)), error, n)
 
 
