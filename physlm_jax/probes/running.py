@@ -19,7 +19,7 @@ import jax
 
 from physlm_jax import probes
 from physlm_jax.data.hashing import stream_key
-from physlm_jax.errors import unknown
+from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import transformer
 from physlm_jax.probes.measurement import Measurement, write_json
 from physlm_jax.training.checkpoint import load_run
@@ -41,11 +41,21 @@ class Option:
     help: str
 
     def value(self, given: Any) -> Any:
-        """Returns the flag's value as the field's: lists become tuples, "all" the empty one."""
+        """Returns the flag's value as the field's: lists become tuples, "all" the empty one.
+
+        Raises:
+            InputError: an item of a list is not of its type.
+        """
         if typing.get_origin(self.type) is not tuple:
             return given
         convert = typing.get_args(self.type)[0]
-        return () if given == ["all"] else tuple(convert(item) for item in given)
+        try:
+            return () if given == ["all"] else tuple(convert(item) for item in given)
+        except ValueError:
+            raise InputError(
+                f"--{self.flag}: expected {convert.__name__}s with commas between, or 'all'; "
+                f"got '{','.join(given)}'"
+            ) from None
 
 
 def modules() -> dict[str, ModuleType]:

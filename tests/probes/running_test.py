@@ -64,11 +64,19 @@ def test_the_control_is_another_model_and_another_file(workdir):
         ("ancestor", {}, "unknown probe 'ancestor'.*did you mean 'ancestors'"),
         ("ancestors", {"stepps": 1}, "unknown option 'stepps'.*did you mean 'steps'"),
         ("ancestors", {"layer": ["9"]}, "no layer 9"),
+        ("ancestors", {"layer": ["1", "top"]}, "--layer: expected ints .* got '1,top'"),
     ],
 )
 def test_wrong_requests_are_refused(workdir, probe, given, message):
     with pytest.raises(InputError, match=message):
         running.run_probe(workdir, probe, given=given)
+
+
+def test_probes_that_share_a_flag_agree_on_its_type():
+    types = {}
+    for module in running.modules().values():
+        for flag, option in running.options(module).items():
+            assert types.setdefault(flag, option.type) == option.type
 
 
 def test_the_entry_point_prints_a_table_or_one_line(workdir):
