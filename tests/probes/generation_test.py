@@ -235,6 +235,27 @@ def test_entropy_is_the_models_own_probability_of_its_samples(params):
         assert generation.entropy(made.samples).value == pytest.approx(np.mean(bits), rel=1e-4)
 
 
+def test_the_figures_agree_on_a_model_that_knows_the_language():
+    """A 19-gram has seen all 512 strings whole: accuracy, KL and entropy must all say so.
+
+    Rows of two strings: at a row's start the model has fewer tokens to go by.
+    """
+    framed = fresh(WORLD, 99, 30_000).framed(0, 4)
+    pairs = Ragged(framed.tokens, framed.offsets[::2])
+    ngram = NGram.fit(pairs, 19, 6)
+    made = generation.accuracy(
+        ngram_sampler(ngram, stop=4, max_length=40), WORLD, cut=0, count=1000
+    )
+    assert made.accuracy.value > 0.98
+    assert generation.entropy(made.samples).value == pytest.approx(9, abs=0.15)
+    alone, after = (
+        kl(ngram.next_log_probs, WORLD, count=100, max_length=40, in_stream=s).value
+        for s in (False, True)
+    )
+    # contexts that reach into another string are rare: counting knows less there
+    assert 0 < alone < 0.01 < after < 0.2
+
+
 def test_true_entropy_is_nine_bits():
     """cfg3b under 13 has 2^9 equally likely derivations; few strings have two."""
     found = generation.true_entropy(WORLD, count=500)
