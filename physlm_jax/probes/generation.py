@@ -276,6 +276,10 @@ def _made(run: Run, world: cfg.CfgWorld, settings: Settings, cut: int) -> Genera
 def _table(means: dict[str, Mean]) -> tuple[tuple[Cell, ...], ...]:
     units = {"entropy": " (bits)", "true entropy": " (bits)", "kl": " (nats per token)"}
     return tuple(
-        (name + units.get(name, ""), f"{mean.value:.4g}", mean.error and f"{mean.error:.2g}")
+        (
+            name + units.get(name, ""),
+            f"{mean.value:.4g}",
+            None if mean.error is None else f"{mean.error:.2g}",
+        )
         for name, mean in means.items()
     )
