@@ -38,7 +38,7 @@ def get_config(arg: str = "cfg3b/14,laptop") -> ConfigDict:
         if key != "position":
             raise unknown("setting", key, ["position"], "configs/cfg.py")
         c.model.position = value
-        c.name += "" if value == "rotary" else f" {value}"
+        c.name += f" {value}"
     return c
 
 

@@ -232,7 +232,7 @@ class Claim:
         rule_text: the same in words.
         scales: where it can be run, of 'laptop', 'gpu', 'paper'.
         runs: scale -> config arguments of the runs to train, e.g. ("cfg3b/4,laptop",).
-        measure: (config argument -> finished run, scale) -> measurement.
+        measure: (config argument -> finished runs, one per seed; scale) -> measurement.
         tags: to choose subsets, e.g. ('demo',).
     """
 
@@ -246,7 +246,7 @@ class Claim:
     rule_text: str
     scales: tuple[str, ...]
     runs: Callable[[str], tuple[str, ...]]
-    measure: Callable[[Mapping[str, Any], str], Measurement]
+    measure: Callable[[Mapping[str, tuple[Any, ...]], str], Measurement]
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

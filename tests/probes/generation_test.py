@@ -281,7 +281,7 @@ def test_bad_requests_give_one_line(params):
             lambda: generation.accuracy(sampler, IMPLICIT, cut=5, count=1, corruption=0.1),
             "alphabet",
         ),
-        (lambda: kl(truth(WORLD), WORLD, count=2, max_length=12), "do not fit a row of 12"),
+        (lambda: kl(truth(WORLD), WORLD, count=2, max_length=12), "hold none of 2 strings"),
         (lambda: kl(truth(WORLD), WORLD, count=2, max_length=25, in_stream=True), "no other"),
         (lambda: kl(truth(WORLD), WORLD, count=0, max_length=25), "count 0"),
         (lambda: transformer_predictor(CONFIG, params)(np.zeros((1, 49), int)), "rows of 49"),

@@ -2,13 +2,13 @@
 
 import pytest
 
-from physlm_jax import bench_decode
+from physlm_jax.bench import decoding
 from physlm_jax.models.transformer import TransformerConfig
 
 
 def test_rows_of_a_tiny_model():
     config = TransformerConfig(vocab_size=7, max_length=12, layers=2, width=8, heads=2, kv_heads=1)
-    rows = bench_decode.run(0.0, config, batch=4, length=12, slow_rows=2)
+    rows = decoding.run(0.0, config, batch=4, length=12, slow_rows=2)
     speed, step, cache = rows.values()
     assert speed["ratio"] == pytest.approx(speed["ours"] / speed["slow"])
     assert step["ours"] == pytest.approx(1e3 * 4 / speed["ours"])

@@ -9,25 +9,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import TypedDict
 
 import jax
 import numpy as np
 
+from physlm_jax.bench.rows import Row, row
 from physlm_jax.data import cfg
 from physlm_jax.data.cfg import device, reference
 
 GRAMMARS = ("cfg3b", "cfg3f")
 _FAST, _SLOW = 2000, 30  # strings per measurement of the vectorised and the recursive sampler
-
-
-class Row(TypedDict):
-    """One line of the table: the fast figure, the slow twin's (None: no twin) and their ratio."""
-
-    ours: float
-    slow: float | None
-    ratio: float | None
-    unit: str
 
 
 def run(seconds: float = 20.0, grammars: Sequence[cfg.Grammar] | None = None) -> dict[str, Row]:
@@ -66,7 +57,7 @@ def _sampling(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
         if time.process_time() > end:
             break
     return {
-        f"{grammar.name}: sample, {text}": _row(
+        f"{grammar.name}: sample, {text}": row(
             rates[kind] / 1e6, rates["slow"] / 1e6, rates[kind] / rates["slow"], "M tokens/s"
         )
         for kind, text in (("labels", "all labels"), ("plain", "tokens alone"))
@@ -89,7 +80,7 @@ def _oracles(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
     found = {}
     for name, (call, count, slow) in timed.items():
         ours = 1e3 * _best(call, seconds / len(timed), time.process_time) / count
-        found[f"{grammar.name}: {name}"] = _row(ours, slow, slow and slow / ours, "ms per string")
+        found[f"{grammar.name}: {name}"] = row(ours, slow, slow and slow / ours, "ms per string")
     return found
 
 
@@ -103,7 +94,7 @@ def _device(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
         call()
         ours = 1e3 * _best(call, seconds / 2, time.perf_counter) / len(tokens)
         name = f"{grammar.name}: {oracle.__name__} on {platform}"
-        found[name] = _row(ours, None, None, "ms per string")
+        found[name] = row(ours, None, None, "ms per string")
     return found
 
 
@@ -116,7 +107,3 @@ def _best(call: Callable[[], object], seconds: float, clock: Callable[[], float]
         call()
         best, rounds = min(best, clock() - begin), rounds + 1
     return best
-
-
-def _row(ours: float, slow: float | None, ratio: float | None, unit: str) -> Row:
-    return {"ours": ours, "slow": slow, "ratio": ratio, "unit": unit}

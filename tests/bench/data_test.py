@@ -2,12 +2,12 @@
 
 import pytest
 
-from physlm_jax import bench_data
+from physlm_jax.bench import data
 from physlm_jax.data import cfg
 
 
 def test_rows_of_a_small_grammar():
-    rows = bench_data.run(seconds=0.2, grammars=[cfg.load("cfg3b").under(13)])
+    rows = data.run(seconds=0.2, grammars=[cfg.load("cfg3b").under(13)])
     assert len(rows) == 8
     for name, row in rows.items():
         assert name.startswith("cfg3b-under-13: ")

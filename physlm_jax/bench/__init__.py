@@ -1,0 +1,1 @@
+"""Speed, measured against slow twins and peers: `python -m physlm_jax.bench data|decode|train`."""

@@ -1,0 +1,61 @@
+"""Re-runs the claims of a paper at a scale: trains, measures, judges, writes ledger and page.
+
+python -m physlm_jax.reproduce --study=cfg --scale=laptop
+python -m physlm_jax.reproduce --study=cfg --scale=laptop --claims=generation-accuracy --seeds=3
+
+Finished runs are reused; a run that was stopped goes on.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from physlm_jax import cli
+
+STUDY = flags.DEFINE_string("study", None, "Which study, e.g. cfg.", required=True)
+SCALE = flags.DEFINE_enum(
+    "scale", "laptop", ["laptop", "gpu", "paper"], "How large: minutes on a CPU, or more."
+)
+CLAIMS = flags.DEFINE_list("claims", [], "Ids or tags of claims, with commas; default all.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each configuration, for the error bars.")
+RUNS = flags.DEFINE_string("runs", "runs", "Folder of the runs.")
+RESULTS = flags.DEFINE_string("results", "results", "Folder of the ledger.")
+PAGE = flags.DEFINE_string("page", "", "Page to write; default <results>/report.html.")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the claims, prints a line for each, and the path of the page last."""
+    del argv
+    from physlm_jax import studies
+    from physlm_jax.report import ledger, page
+    from physlm_jax.report.summary import summary_lines
+    from physlm_jax.studies.running import Stopped, reproduce
+
+    command = shlex.join(["python", "-m", "physlm_jax.reproduce", *sys.argv[1:]])
+    try:
+        outcomes = reproduce(
+            STUDY.value,
+            SCALE.value,
+            CLAIMS.value,
+            seeds=SEEDS.value,
+            runs=Path(RUNS.value),
+            keep=lambda outcome: ledger.write(RESULTS.value, outcome),
+            command=command,
+        )
+    except Stopped:
+        print("stopped and saved; the same command goes on from there", file=sys.stderr)
+        return 0
+    shown = outcomes
+    if not CLAIMS.value:
+        known = studies.claims(STUDY.value)
+        shown = ledger.complete(outcomes, STUDY.value, SCALE.value, known)
+    path = page.write(PAGE.value or Path(RESULTS.value) / "report.html", shown)
+    print("\n".join(summary_lines(outcomes)))
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
