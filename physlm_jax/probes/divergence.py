@@ -72,7 +72,7 @@ def kl(
 
 def _fitting(strings: Ragged, max_length: int) -> Ragged:
     """The strings that fit a row behind BOS."""
-    return Ragged.from_sequences([s for s in strings if len(s) < max_length])
+    return Ragged.from_sequences([s.tolist() for s in strings if len(s) < max_length])
 
 
 def _preceding(
