@@ -10,15 +10,9 @@ A module of this package whose probe can be run by `python -m physlm_jax.probe -
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from physlm_jax.errors import InputError
 
 Cell = str | int | float | None
 
@@ -53,27 +47,6 @@ def _written(cell: Cell) -> str:
     if cell is None:
         return "-"
     return f"{100 * cell:.1f} %" if isinstance(cell, float) else str(cell)
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Writes beside `path`, then renames: the file is whole or not there. Makes its folder.
-
-    Raises:
-        InputError: the disk is full, or the place cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(data, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())  # a full disk may show only here
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def joined(values: Sequence[object]) -> str:

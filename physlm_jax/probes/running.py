@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import pkgutil
 import typing
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ import jax
 from physlm_jax import probes
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.errors import InputError, unknown
+from physlm_jax.files import write_text
 from physlm_jax.models import transformer
-from physlm_jax.probes.measurement import Measurement, write_json
+from physlm_jax.probes.measurement import Measurement
 from physlm_jax.training.checkpoint import load_run
 
 
@@ -117,5 +119,5 @@ def run_probe(
     suffix = f"-step{run.step}" + ("-control" if control else "")
     path = Path(workdir) / "probes" / f"{measured.name}{suffix}.json"
     about = {"probe": probe, "step": run.step, "control": control}
-    write_json(path, {**about, **measured.data})
+    write_text(path, json.dumps({**about, **measured.data}, allow_nan=False))
     return measured, path

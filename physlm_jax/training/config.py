@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from physlm_jax.data import World
 from physlm_jax.errors import InputError
+from physlm_jax.files import write_text
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.pipeline import PackingConfig
 
@@ -195,7 +196,4 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     elif workdir.is_dir() and any(workdir.iterdir()):
         raise InputError(f"{workdir} is not empty and holds no run; choose another --workdir")
     else:
-        workdir.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(mine, indent=1))
-        partial.rename(path)
+        write_text(path, json.dumps(mine, indent=1) + "\n")

@@ -6,13 +6,14 @@ again. What varies by nature (speed, utilisation, time left) goes to `timing.jso
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
 import jax
+
+from physlm_jax.files import write_text
 
 # Peak dense bfloat16 FLOP/s per device, from the vendors' data sheets.
 PEAK_FLOPS = {
@@ -52,9 +53,7 @@ class JsonLines:
 
     def __init__(self, path: Path, start: int) -> None:
         kept = [row for row in read_rows(path) if row["step"] < start]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(partial, path)
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self.file: TextIO = path.open("a")
 
     def write(self, row: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""From measured claims to what people read: the ledger of outcomes, terminal lines, the page."""
