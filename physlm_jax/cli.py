@@ -19,11 +19,22 @@ COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench")
 def parse(argv: list[str]) -> list[str]:
     """Parses absl flags; any mistake in them becomes an InputError of one line."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except SystemExit:
-        raise
+        return flags.FLAGS(argv)
     except Exception as error:  # config_flags raises KeyError, TypeError, ... from overrides
-        raise InputError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise plainly(error) from error
+
+
+def plainly(error: Exception) -> InputError:
+    """Returns an error of the flags as one that reads well.
+
+    config_flags quotes the whole traceback of a mistake in a configuration file, and the text of
+    an unknown key twice over.
+    """
+    text = str(error).rpartition("InputError: ")[2]
+    text = text.replace("\\n", " ").replace("\\'", "'").replace("\"'", "'")
+    if text.startswith("''"):
+        text = f"config has no key {text[1:]}".removesuffix("'")
+    return InputError(" ".join(text.split()) or type(error).__name__)
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
@@ -89,3 +100,7 @@ def main() -> Any:
     flags.FLAGS.unparse_flags()
     sys.argv = [f"physlm {name}", *sys.argv[2:]]
     return run(module.main)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,13 +22,14 @@ CLAIMS = flags.DEFINE_list("claims", [], "Ids or tags of claims, with commas; de
 SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each configuration, for the error bars.")
 RUNS = flags.DEFINE_string("runs", "runs", "Folder of the runs.")
 RESULTS = flags.DEFINE_string("results", "results", "Folder of the ledger.")
-PAGE = flags.DEFINE_string("page", "", "Page to write; default <results>/report.html.")
+PAGE = flags.DEFINE_string(
+    "page", "", "Page to write; default <results>/report.html. With --claims it shows those alone."
+)
 
 
 def main(argv: list[str]) -> int:
     """Runs the claims, prints a line for each, and the path of the page last."""
     del argv
-    from physlm_jax import studies
     from physlm_jax.report import ledger, page
     from physlm_jax.report.summary import summary_lines
     from physlm_jax.studies.running import Stopped, reproduce
@@ -47,13 +48,12 @@ def main(argv: list[str]) -> int:
     except Stopped:
         print("stopped and saved; the same command goes on from there", file=sys.stderr)
         return 0
-    shown = outcomes
-    if not CLAIMS.value:
-        known = studies.claims(STUDY.value)
-        shown = ledger.complete(outcomes, STUDY.value, SCALE.value, known)
-    path = page.write(PAGE.value or Path(RESULTS.value) / "report.html", shown)
+    measured = any(outcome.measurement for outcome in outcomes)
+    only_these = not measured or (CLAIMS.value and PAGE.value)
     print("\n".join(summary_lines(outcomes)))
-    print(path)
+    if measured or PAGE.value:
+        shown = outcomes if only_these else ledger.whole(RESULTS.value)
+        print(page.write(PAGE.value or Path(RESULTS.value) / "report.html", shown))
     return 0
 
 

@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from physlm_jax import cli
+from physlm_jax.errors import InputError
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -31,7 +32,12 @@ def main(argv: list[str]) -> int:
     del argv
     from physlm_jax.training.loop import train
 
-    train(CONFIG.value, Path(WORKDIR.value))
+    config = CONFIG.value
+    try:
+        config.get("steps")
+    except OSError as error:  # config_flags tells of a missing file only when it is read
+        raise InputError(f"--config: {str(error).split('[Errno 2] ')[-1]}") from None
+    train(config, Path(WORKDIR.value))
     return 0
 
 

@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from physlm_jax.errors import InputError
+from physlm_jax import studies
+from physlm_jax.errors import InputError, unknown
 from physlm_jax.files import write_text
 from physlm_jax.studies import claim as claims
 from physlm_jax.studies.claim import Claim, Outcome
@@ -88,6 +89,25 @@ def complete(
     ids = [c.id for c in known]
     listed = [have.get(c.id) or _missing(c, study, scale) for c in known]
     return listed + [o for o in have.values() if o.id not in ids]
+
+
+def whole(results: str | Path, study: str | None = None, scale: str | None = None) -> list[Outcome]:
+    """Returns what a page shows: the ledger's outcomes, each study's other claims as 'not run'.
+
+    Raises:
+        InputError: no such folder or study, a damaged file, or nothing measured there.
+    """
+    if study is not None and study not in studies.names():
+        raise unknown("study", study, studies.names())
+    found = read(results, study, scale)
+    if not found:
+        which = "/".join((study or "*", scale or "*"))
+        raise InputError(f"no outcome in {results}/{which}; measure with reproduce first")
+    listed = []
+    for name, size in dict.fromkeys((o.study, o.scale) for o in found):
+        known = studies.claims(name) if name in studies.names() else ()
+        listed += complete(found, name, size, known)
+    return listed
 
 
 def _missing(claim: Claim, study: str, scale: str) -> Outcome:

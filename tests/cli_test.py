@@ -1,0 +1,61 @@
+"""Entry points as a person meets them: --help, and one line with exit code 2 for each mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench")
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "XDG_CACHE_HOME": str(Path.home() / ".cache")},
+    )
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_help_tells_what_it_does(entry):
+    done = run(f"physlm_jax.{entry}", "--help")
+    assert done.returncode in (0, 1)  # absl's --help exits with 1
+    assert f"physlm_jax.{entry}" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*TRAIN[:2], TRAIN[2] + "cfg3bb,laptop"), "did you mean 'cfg3b'"),
+        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptp"), "did you mean 'laptop'"),
+        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.stepz=3"), "stepz"),
+        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.steps=many"), "steps"),
+        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.mesh.data=64"), "64 devices"),
+        ((*TRAIN[:2], "--config=configs/nothing.py:x"), "nothing.py"),
+        (TRAIN[:2], "--config"),
+        (("physlm_jax.generate", "--workdir=never"), "holds no run"),
+        (("physlm_jax.probe", "--workdir=never", "--probe=ancestors"), "holds no run"),
+        (("physlm_jax.reproduce", "--study=cgf"), "unknown study"),
+        (("physlm_jax.reproduce", "--study=cfg", "--scale=huge"), "scale"),
+        (("physlm_jax.report", "--results=never"), "never"),
+        (("physlm_jax.bench", "tran"), "did you mean 'train'"),
+        (("physlm_jax.cli", "tran"), "did you mean 'train'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2, done.stderr[-500:]
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr[-800:]
+    assert message in lines[0]
+    assert not (ROOT / "never").exists()
