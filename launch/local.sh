@@ -42,10 +42,6 @@ run_tests() {
   .venv/bin/python -m pytest -n 2 --dist worksteal -q --durations=10 "$@"
 }
 
-# Large buffers in huge pages: on a CPU a training step spends a fifth of its time on page faults
-# without them (glibc >= 2.35; others ignore it).
-export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
-
 case "${1:-}" in
   "" | -h | --help | help) usage ;;
   test) shift; set_up; run_tests "$@" ;;

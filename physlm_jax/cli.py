@@ -1,5 +1,6 @@
 """Entry points: absl flags in, one line and exit code 2 out when the input is wrong."""
 
+import ctypes
 import importlib
 import logging
 import os
@@ -46,6 +47,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
     def guarded(argv: list[str]) -> int:
         show_messages()
+        keep_freed_memory()
         cache_compilations()
         try:
             return main(argv) or 0
@@ -73,6 +75,22 @@ def show_messages() -> None:
     ours = logging.getLogger("physlm_jax")
     ours.handlers, ours.propagate = [handler], False
     ours.setLevel(logging.INFO)
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc's allocator not to hand freed memory back to the operating system.
+
+    XLA's CPU client frees its temporary buffers after every step; fetching them again page by page
+    costs a fifth of a small model's training step. Elsewhere than on glibc nothing is changed.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    arena_max, mmap_max, top_pad, trim_threshold = -8, -4, -2, -1  # names in malloc.h
+    settings = {arena_max: 1, mmap_max: 0, top_pad: 200 * 2**20, trim_threshold: 2**31 - 1}
+    for setting, value in settings.items():
+        mallopt(setting, value)
 
 
 def cache_compilations() -> None:

@@ -141,13 +141,24 @@ _manual.defvjp(_manual_forward, _manual_backward)
 def manual(
     q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array, visibility: Visibility
 ) -> jax.Array:
-    """`plain` without its weights, the backward pass by hand; [B, T, H, K]."""
+    """`plain` without its weights, the backward pass by hand; [B, T, H, K].
+
+    Queries go in up to four blocks, each with the keys that a causal mask leaves to it.
+    """
     T, H, K = q_BTHK.shape[1:]
     S, G = k_BSGK.shape[1], k_BSGK.shape[2]
     if H != G:
         k_BSGK, v_BSGK = (jnp.repeat(x, H // G, axis=2) for x in (k_BSGK, v_BSGK))
     q, k, v = (x.swapaxes(1, 2) for x in (q_BTHK * K**-0.5, k_BSGK, v_BSGK))
-    return _manual(q, k, v, visibility.mask(T, S)).swapaxes(1, 2)
+    mask = visibility.mask(T, S)
+    whole_rows = visibility.causal and T == S  # keys and queries are the same tokens
+    size = max(64, -(-T // 4)) if whole_rows else T
+    blocks = []
+    for start in range(0, T, size):
+        rows, keys = slice(start, start + size), slice(0, min(start + size, S) if whole_rows else S)
+        seen = None if mask is None else mask[..., rows, keys]
+        blocks.append(_manual(q[:, :, rows], k[:, :, keys], v[:, :, keys], seen))
+    return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
 
 
 @functools.cache
