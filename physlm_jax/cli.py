@@ -1,6 +1,7 @@
 """Entry points: absl flags in, one line and exit code 2 out when the input is wrong."""
 
 import ctypes
+import errno
 import importlib
 import logging
 import os
@@ -53,6 +54,10 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             return main(argv) or 0
         except InputError as error:
             return fail(error)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return fail(InputError(f"no space left on the disk: {error}"))
 
     try:
         app.run(guarded, flags_parser=parse)
@@ -67,9 +72,13 @@ def fail(error: InputError) -> int:
 
 
 def show_messages() -> None:
-    """Sends this package's messages to standard error, and of the libraries' only warnings."""
+    """Sends this package's messages to standard error.
+
+    Libraries that log through absl print the traceback of every error that they also raise; they
+    are silent unless --verbosity is given.
+    """
     if not flags.FLAGS["verbosity"].present:
-        absl_logging.set_verbosity(absl_logging.WARNING)
+        absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("physlm: %(message)s"))
     ours = logging.getLogger("physlm_jax")

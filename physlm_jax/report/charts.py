@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from physlm_jax.report.numbers import compact
 from physlm_jax.studies.claim import Bars, Curve, Level, Numbers, Series
@@ -34,7 +34,7 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a '$' in a name is a '$'
     "font.family": "DejaVu Sans",  # ships with matplotlib, and wide: real fonts fit its layout
-    "font.size": 10.5,
+    "font.size": 12,
     "axes.edgecolor": _COLOURS["muted"],
     "axes.labelcolor": _COLOURS["muted"],
     "axes.spines.top": False,
@@ -53,7 +53,7 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
 }
-WIDTH, HEIGHT = 470, 290  # CSS pixels at full size
+WIDTH, HEIGHT = 480, 300  # CSS pixels at full size
 
 
 def slots(series: Sequence[Series]) -> list[str]:
@@ -72,6 +72,8 @@ def curve(exhibit: Curve) -> Markup:
         axes.set_xlabel(exhibit.x_name)
         axes.set_ylabel(exhibit.y_name)
         _scale_axis(axes.set_xscale, axes.xaxis, exhibit.x_log)
+        if not exhibit.x_log and all(x is None or x == int(x) for s in exhibit.series for x in s.x):
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # layers, rounds
         _scale_axis(axes.set_yscale, axes.yaxis, exhibit.y_log)
         _levels(axes, exhibit.levels)
 
@@ -104,7 +106,8 @@ def bars(exhibit: Bars) -> Markup:
         axes.margins(y=0.12)
         _levels(axes, exhibit.levels)
 
-    return _svg(exhibit.title, max(WIDTH, 90 + 24 * count), draw)
+    names = sum(len(group) + 2 for group in exhibit.groups)
+    return _svg(exhibit.title, max(WIDTH, 90 + 15 * count, 70 + 7 * names), draw)
 
 
 def _bar_series(axes: Axes, exhibit: Bars, i: int, colour: str, numbered: bool) -> None:
@@ -128,7 +131,7 @@ def _bar_series(axes: Axes, exhibit: Bars, i: int, colour: str, numbered: bool) 
                 textcoords="offset points",
                 ha="center",
                 va="bottom",
-                fontsize=9,
+                fontsize=10.5,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from physlm_jax.studies.claim import Figure, Node, Tree
 
@@ -99,15 +99,15 @@ STRIP, HALF = 132, 9  # a strip's width and half its height in pixels
 def strips(figures: Sequence[Figure]) -> list[Markup]:
     """Returns a strip per figure: dot = value, line = interval, diamond = the paper's.
 
-    Figures of one unit share an axis, from the least to the greatest number among them; a unit
-    whose numbers all agree has nothing to show and gives ''.
+    Our figures of one unit share an axis, from the least to the greatest number among them; what
+    they are compared with would squeeze them and gets '', as does a unit whose numbers all agree.
     """
     spans: dict[str, tuple[float, float]] = {}
-    for figure in figures:
+    for figure in (f for f in figures if f.role == "ours"):
         low, high = spans.get(figure.unit, (math.inf, -math.inf))
         seen = _finite(figure)
         spans[figure.unit] = (min([low, *seen]), max([high, *seen]))
-    return [_strip(figure, *spans[figure.unit]) for figure in figures]
+    return [_strip(f, *spans[f.unit]) if f.role == "ours" else Markup("") for f in figures]
 
 
 def _finite(figure: Figure) -> list[float]:
@@ -119,7 +119,7 @@ def _strip(figure: Figure, low: float, high: float) -> Markup:
     if not high > low or not math.isfinite(figure.value):
         return Markup("")
 
-    def x(value: float) -> float:
+    def x(value: float) -> float:  # an infinite end of an interval stops at the axis's end
         return 8 + (STRIP - 16) * (min(max(value, low), high) - low) / (high - low)
 
     parts = [f'<line class="axis" x1="0" x2="{STRIP}" y1="{HALF}" y2="{HALF}"/>']
@@ -130,6 +130,5 @@ def _strip(figure: Figure, low: float, high: float) -> Markup:
     if figure.paper is not None and math.isfinite(figure.paper):
         at = x(figure.paper)
         parts.append(f'<path d="M{at:.1f} {HALF - 6}l6 6l-6 6l-6-6z"/>')
-    name = f'class="strip {escape(figure.role)}" aria-hidden="true"'
     size = f'width="{STRIP}" height="{2 * HALF}"'
-    return Markup(f"<svg {name} {size}>{''.join(parts)}</svg>")
+    return Markup(f'<svg class="strip" aria-hidden="true" {size}>{"".join(parts)}</svg>')

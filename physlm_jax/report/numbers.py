@@ -15,12 +15,11 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 def decimals(figure: Figure) -> int:
     """Returns the decimal places to show, by the interval's half-width.
 
-    One of its digits, or two where the first is small (0.85 -> 0.9 but 0.21 -> 0.21). Without an
-    interval: four digits of the value, at most two of them decimals from 1 on.
+    Two of its digits up to 35, one from 36 on (0.21 stays 0.21, 0.85 becomes 0.9), as the Particle
+    Data Group rounds. Without an interval: four digits of the value, at most two decimals from 1.
     """
     if figure.low is not None and figure.high is not None and figure.high > figure.low:
-        half = (figure.high - figure.low) / 2
-        return max(_places(half, 1), _places(half * 2.8, 1))  # 2.8: 0.0357 and up has one digit
+        return _places((figure.high - figure.low) / 2 / 3.55, 1)
     return min(_places(figure.value, 4), 2 if abs(figure.value) >= 1 else 7)
 
 

@@ -57,7 +57,7 @@ def render(outcomes: Sequence[Outcome]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    helpers = [rows, legend, draw, kind, duration, folded, anchor, headline]
+    helpers = [rows, legend, draw, kind, sides, duration, folded, anchor, headline]
     environment.globals.update({f.__name__: f for f in helpers})
     environment.globals.update(numbers=numbers, classes=drawings.CLASSES, glyphs=GLYPHS)
     folder = resources.files("physlm_jax.report")
@@ -143,6 +143,12 @@ def _tree_legend(exhibit: claims.Tree) -> list[tuple[str, str, str]]:
     words = {True: "probe right", False: "probe wrong", None: "not tested"}
     counts = {v: sum(node.right is v for node in exhibit.nodes) for v in words}
     return [("", f"node {drawings.CLASSES[v]}", f"{words[v]}: {n}") for v, n in counts.items() if n]
+
+
+def sides(table: claims.Table) -> list[str]:
+    """Returns a class per column: 'r', set to the right, where it holds numbers alone."""
+    kinds = [{type(row[i]) for row in table.rows} for i in range(len(table.columns))]
+    return ["r" if seen <= {int, float, type(None)} else "" for seen in kinds]
 
 
 def duration(seconds: float) -> str:

@@ -78,14 +78,20 @@ class Checkpoints:
         workdir: the run's folder.
         keep_last: how many of the newest to keep.
         keep_every: also keep every step divisible by this; 0: none.
+        writer: this process is the run's trainer; it clears away writes that a kill cut short.
     """
 
-    def __init__(self, workdir: Path, keep_last: int = 1, keep_every: int = 0) -> None:
+    def __init__(
+        self, workdir: Path, keep_last: int = 1, keep_every: int = 0, *, writer: bool = False
+    ) -> None:
         self.folder = workdir.absolute() / FOLDER
         self.manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep_last, keep_period=keep_every or None, create=True
+                max_to_keep=keep_last,
+                keep_period=keep_every or None,
+                create=writer,
+                cleanup_tmp_directories=writer,
             ),
             item_names=("params", "training", "meta"),
         )

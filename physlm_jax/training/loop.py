@@ -193,7 +193,7 @@ def train(config: ConfigDict, workdir: Path) -> State | None:
     training = Training(config, workdir)
     claim_workdir(workdir, config)
     keep = config.checkpoint
-    checkpoints = Checkpoints(workdir, keep.keep_last, keep.keep_every)
+    checkpoints = Checkpoints(workdir, keep.keep_last, keep.keep_every, writer=True)
     try:
         return _run(training, checkpoints)
     finally:

@@ -139,6 +139,30 @@ def test_without_a_whole_checkpoint_training_starts_afresh_and_opening_is_an_err
     assert bits(load_run(workdir).params) == end
 
 
+def test_a_full_disk_is_one_line_and_keeps_the_last_complete_checkpoint(tmp_path, monkeypatch):
+    real = Checkpoints.save
+
+    def full(self, state, config):
+        if int(state["step"]) < 4:
+            return real(self, state, config)
+        self.wait()
+        raised = ValueError("RESOURCE_EXHAUSTED: ... No space left on device [os_error_code='28']")
+        monkeypatch.setattr(self.manager, "save", lambda *_, **__: (_ for _ in ()).throw(raised))
+        return real(self, state, config)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(InputError, match=r"no space left .*last complete checkpoint is step 2;"):
+        train(tiny(), tmp_path / "run")
+    assert load_run(tmp_path / "run").step == 2
+
+
+def test_keep_last_and_keep_every(tmp_path):
+    config = tiny(checkpoint__every=1, checkpoint__keep_last=1, checkpoint__keep_every=4)
+    train(config, tmp_path / "run")
+    kept = sorted(int(p.name) for p in (tmp_path / "run" / FOLDER).glob("[0-9]*"))
+    assert kept == [4, 6]
+
+
 def test_another_dtype_is_refused(finished, tmp_path):
     _, workdir = finished
     checkpoints = Checkpoints(workdir)
