@@ -4,7 +4,7 @@ import pytest
 
 from physlm_jax import studies
 from physlm_jax.data import cfg as language
-from physlm_jax.studies import cfg
+from physlm_jax.studies import cfg, cfg_measures
 from physlm_jax.studies import cfg_reported as reported
 from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED, Figure, Measurement
 from physlm_jax.training import config as configs
@@ -118,7 +118,7 @@ def test_every_run_of_every_scale_has_a_valid_config(scale):
     from physlm_jax.data import open_world
     from physlm_jax.training.config import model_config, packing_config, validate
 
-    for argument in cfg.runs(scale):
+    for argument in cfg_measures.runs(scale):
         c = configs.load(f"configs/cfg.py:{argument}")
         validate(c)
         assert model_config(c, open_world(c.data)).max_length == packing_config(c).length

@@ -15,7 +15,7 @@ SMALL = """
 from ml_collections import ConfigDict
 import dataclasses
 from physlm_jax.probes.ancestors import ProbeConfig
-from physlm_jax.studies import cfg
+from physlm_jax.studies import cfg_measures as cfg
 from physlm_jax.training import config as configs
 
 real = configs.load
