@@ -71,13 +71,22 @@ def curve(exhibit: Curve) -> Markup:
             _line(axes, series, _COLOURS[slot])
         axes.set_xlabel(exhibit.x_name)
         axes.set_ylabel(exhibit.y_name)
-        _scale_axis(axes.set_xscale, axes.xaxis, exhibit.x_log)
-        if not exhibit.x_log and all(x is None or x == int(x) for s in exhibit.series for x in s.x):
+        points = _points(exhibit)
+        # Logarithms of nothing cannot be drawn; then the axes stay as they are.
+        _scale_axis(axes.set_xscale, axes.xaxis, exhibit.x_log and bool(points))
+        if not exhibit.x_log and all(x.is_integer() for x, _ in points):
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # layers, rounds
-        _scale_axis(axes.set_yscale, axes.yaxis, exhibit.y_log)
+        _scale_axis(axes.set_yscale, axes.yaxis, exhibit.y_log and bool(points))
         _levels(axes, exhibit.levels)
 
     return _svg(exhibit.title, WIDTH, draw)
+
+
+def _points(exhibit: Curve) -> list[tuple[float, float]]:
+    """The points that can be drawn: finite, and positive along a logarithmic axis."""
+    least_x, least_y = (0.0 if log else -math.inf for log in (exhibit.x_log, exhibit.y_log))
+    pairs = [p for s in exhibit.series for p in zip(_floats(s.x), _floats(s.y), strict=False)]
+    return [(x, y) for x, y in pairs if x > least_x and y > least_y]
 
 
 def _line(axes: Axes, series: Series, colour: str) -> None:
@@ -154,7 +163,7 @@ def _levels(axes: Axes, levels: Sequence[Level]) -> None:
 
 def _floats(values: Numbers) -> list[float]:
     """The values with what is missing or infinite as NaN, which is drawn as nothing."""
-    return [v if v is not None and math.isfinite(v) else math.nan for v in values]
+    return [float(v) if v is not None and math.isfinite(v) else math.nan for v in values]
 
 
 _formatter = FuncFormatter(lambda value, _: compact(float(f"{value:.10g}")))
@@ -197,4 +206,4 @@ def _inline(text: str, title: str, width: float) -> Markup:
 
 def _recolour(style: re.Match[str]) -> str:
     text = re.sub(r"#0000[0-9a-f]{2}", lambda m: f"var(--{_STAND_INS[m[0]]})", style[0])
-    return re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 var(--sans)", text)
+    return re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", text)  # in font or in font-family

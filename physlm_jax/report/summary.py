@@ -34,8 +34,10 @@ def measured(outcome: Outcome) -> str:
 
 def _row(outcome: Outcome) -> tuple[str, str, str, str]:
     name = "/".join((outcome.study, outcome.scale, outcome.id))
-    why = f" ({outcome.reason})" if outcome.reason else ""
-    return (name, _cut(outcome.paper_value), measured(outcome), outcome.verdict + why)
+    verdict, reason = outcome.verdict, outcome.reason
+    if reason:
+        verdict = reason if reason.startswith(verdict) else f"{verdict} ({reason})"
+    return (name, _cut(outcome.paper_value), measured(outcome), verdict)
 
 
 def _cut(text: str) -> str:
