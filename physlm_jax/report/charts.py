@@ -29,7 +29,8 @@ _STAND_INS = {
     **{f"#00000{i + 1}": name for i, name in enumerate(["ink", "muted", "grid", "paper", "card"])},
 }
 _COLOURS = {name: stand_in for stand_in, name in _STAND_INS.items()}
-_DASHES = {"ours": "-", "baseline": "--", "control": "--", "truth": ":", "paper": "--"}
+_DASHES = {"ours": "-", "baseline": "--", "control": "-.", "truth": ":", "paper": "--"}
+_ALPHA = {"baseline": 0.8, "control": 0.4}  # of bars; style.css has the same for legends
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a '$' in a name is a '$'
@@ -123,8 +124,7 @@ def _bar_series(axes: Axes, exhibit: Bars, i: int, colour: str, numbered: bool) 
     series, width = exhibit.series[i], 0.8 / len(exhibit.series)
     x = [g + (i - (len(exhibit.series) - 1) / 2) * width for g in range(len(exhibit.groups))]
     y = _floats(series.y)
-    pale = series.role in ("baseline", "control")
-    axes.bar(x, y, width * 0.88, color=colour, alpha=0.5 if pale else 1, linewidth=0)
+    axes.bar(x, y, width * 0.88, color=colour, alpha=_ALPHA.get(series.role, 1), linewidth=0)
     tops = [max((v for v in vs if math.isfinite(v)), default=0.0) for vs in _columns(series)]
     if series.low and series.high:
         axes.vlines(x, _floats(series.low), _floats(series.high), _COLOURS["ink"], linewidth=1.2)

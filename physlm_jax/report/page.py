@@ -129,9 +129,8 @@ def legend(exhibit: Any) -> list[tuple[str, str, str]]:
     if kind(exhibit) == "tree":
         return _tree_legend(exhibit)
     mark = "line" if kind(exhibit) == "curve" else "box"
-    pale = {"baseline": " pale", "control": " pale", "truth": " dotted"}
     entries = [
-        (slot, mark + pale.get(series.role, ""), series.name)
+        (slot, f"{mark} {series.role}", series.name)
         for slot, series in zip(charts.slots(exhibit.series), exhibit.series, strict=True)
     ]
     levels = [("ink", "level", f"{lv.name}: {numbers.compact(lv.y)}") for lv in exhibit.levels]

@@ -179,3 +179,11 @@ def test_fixed():
     assert numbers.fixed(-0.04, 1) == "0.0"  # no minus before a zero
     assert numbers.fixed(0.3, 1, signed=True) == "+0.3"
     assert [numbers.fixed(v, 1) for v in (math.nan, math.inf)] == ["not a number", "∞"]
+
+
+def test_what_we_compare_with_can_be_told_apart_in_legend_and_bars():
+    roles = ("ours", "baseline", "control")
+    exhibit = Bars("t", ("a",), tuple(Series(r, (1.0,), role=r) for r in roles), "y")
+    assert [shape for _, shape, _ in page.legend(exhibit)] == [f"box {r}" for r in roles]
+    svg = charts.bars(exhibit)
+    assert "opacity: 0.8" in svg and "opacity: 0.4" in svg

@@ -196,3 +196,11 @@ def test_the_ledger_of_this_repository_is_sound():
     for found in ledger.read(results):
         data = json.loads(ledger.path(results, found.study, found.scale, found.id).read_text())
         assert data["provenance"]["commit"] not in ("", "unknown")
+
+
+def test_columns_for_the_paper_appear_only_where_it_gives_a_figure():
+    with_paper = measurement("w")
+    figures = tuple(dataclasses.replace(f, paper=None) for f in with_paper.figures)
+    without = dataclasses.replace(with_paper, figures=figures)
+    assert 'data-head="Difference"' in page.render([outcome()])
+    assert 'data-head="Difference"' not in page.render([outcome(measurement=without)])
