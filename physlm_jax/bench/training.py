@@ -26,7 +26,7 @@ from physlm_jax.parallel.mesh import make_mesh
 from physlm_jax.training.config import base
 from physlm_jax.training.optimizer import make_optimizer, schedule
 from physlm_jax.training.records import peak_flops
-from physlm_jax.training.step import init_state, make_train_step
+from physlm_jax.training.step import create_state, make_train_step
 
 # The shape at which laptops are compared: 3.3 M parameters, biases off as in nanodo.
 SHAPE = TransformerConfig(
@@ -55,8 +55,7 @@ def ours(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
         packed = {"tokens": rows[:, :-1], "targets": rows[:, 1:], "weights": weights}
         return step(state, {**packed, "segment_ids": zeros, "positions": zeros})
 
-    create = jax.jit(functools.partial(init_state, model, optimizer))
-    return update, create(jax.random.key(0))
+    return update, create_state(model, optimizer, jax.random.key(0))
 
 
 def nanodo(model: TransformerConfig, batch: int) -> tuple[Update, Any]:

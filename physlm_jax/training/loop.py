@@ -6,6 +6,7 @@ command gives the same rows of metrics and, on the same devices, the same bits.
 """
 
 import contextlib
+import functools
 import logging
 import math
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -38,6 +40,7 @@ from physlm_jax.training.step import (
     Batch,
     Params,
     State,
+    create_state,
     init_state,
     make_eval_step,
     make_train_step,
@@ -106,50 +109,40 @@ class Training:
                 f"cannot be cut over {cut} devices; the nearest batch that can is "
                 f"{max(round(rows / cut), 1) * cut * self.config.accumulation}"
             )
-        # raises where rows_per_block does not divide a host's share
-        share = host_share(self.rows, self.config.batch)
-        stream(
+        self._stream(0)  # raises where rows_per_block does not divide a host's share
+
+    def _stream(self, start: int) -> grain.MapDataset:
+        """This process's rows of batches `start`, `start` + 1, ..."""
+        c, share = self.config, host_share(self.rows, self.config.batch)
+        return stream(
             self.world,
             self.packing,
-            self.config.data_seed,
-            self.config.batch,
+            c.data_seed,
+            c.batch,
+            start=start,
             hosts=share.hosts,
             host=share.host,
         )
-
-    def fresh(self, key: jax.Array) -> State:
-        """Returns the state before the first update; traceable."""
-        return init_state(self.model, self.optimizer, key)
 
     def state(self, checkpoints: Checkpoints) -> State:
         """Returns the newest whole checkpoint's state, or a fresh one, laid out on the mesh."""
         layout = state_shardings(self.model, self.optimizer, self.mesh)
         key = jax.random.key(self.config.seed)
-        shapes = jax.eval_shape(self.fresh, key)
+        shapes = jax.eval_shape(functools.partial(init_state, self.model, self.optimizer), key)
         wanted = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout
         )
         params = wanted.pop("params")
         read = checkpoints.restore_latest(params=params, training=wanted)
         if read is None:
-            return jax.jit(self.fresh, out_shardings=layout)(key)
+            return create_state(self.model, self.optimizer, key, layout)
         LOG.info("resumed from step %d", int(read["training"]["step"]))
         return {"params": read["params"], **read["training"]}
 
     @contextlib.contextmanager
     def batches(self, start: int) -> Iterator[Iterator[Batch]]:
         """Opens the training stream at batch `start`."""
-        share = host_share(self.rows, self.config.batch)
-        rows = stream(
-            self.world,
-            self.packing,
-            self.config.data_seed,
-            self.config.batch,
-            start=start,
-            hosts=share.hosts,
-            host=share.host,
-        )
-        ahead = prefetch(rows, threads=self.config.pipeline.threads)
+        ahead = prefetch(self._stream(start), threads=self.config.pipeline.threads)
         with contextlib.closing(device_batches(ahead, self.rows)) as batches:
             yield batches
 

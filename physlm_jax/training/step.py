@@ -4,6 +4,7 @@ The loss is a mean over real tokens of the whole global batch (weights count, pa
 also under gradient accumulation: micro-batches are summed and divided once.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,22 @@ def state_shardings(
         optimizer, lambda _, s: s, slots, params, transform_non_params=lambda _: replicated
     )
     return {"params": params, "optimizer": moments, "step": replicated, "key": replicated}
+
+
+def create_state(
+    config: TransformerConfig,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    shardings: State | None = None,
+) -> State:
+    """Returns `init_state`, computed straight into its shardings (None: the default device).
+
+    It runs once, so on a CPU it is compiled quickly rather than well: drawing the parameters would
+    else take longer to compile than the train step (the drawn values are the same).
+    """
+    quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    create = functools.partial(init_state, config, optimizer)
+    return jax.jit(create, out_shardings=shardings, compiler_options=quick)(key)
 
 
 def make_train_step(
