@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from physlm_jax.parallel.mesh import constrain
+
 
 def normal(key: jax.Array, shape: Sequence[int], std: float) -> jax.Array:
     """float32 array of independent normals with mean 0 and standard deviation `std`."""
@@ -96,7 +98,7 @@ class Mlp(nnx.Module):
         self.down = Linear(out, into, std=out_std, bias=bias, dtype=dtype, key=down)
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        h_BTF = self.up(x_BTD)
+        h_BTF = constrain(self.up(x_BTD), "batch", "length", "hidden")
         if self.gate is None:
             return self.down(jax.nn.gelu(h_BTF, approximate=True))
         return self.down(jax.nn.silu(self.gate(x_BTD)) * h_BTF)

@@ -20,6 +20,7 @@ from flax import nnx
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import attention
 from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
+from physlm_jax.parallel.mesh import constrain
 
 Params = dict[str, Any]
 
@@ -166,6 +167,10 @@ class Attention(nnx.Module):
         q_BTHK, k_BTGK, v_BTGK = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
         if angles is not None:
             q_BTHK, k_BTGK = attention.rotate(q_BTHK, angles), attention.rotate(k_BTGK, angles)
+        q_BTHK = constrain(q_BTHK, "batch", "length", "heads", None)
+        k_BTGK, v_BTGK = (
+            constrain(x, "batch", "length", "kv_heads", None) for x in (k_BTGK, v_BTGK)
+        )
         if cache is not None:
             start = (0, 0, visibility.query_start, 0)
             k_BGSK, v_BGSK = (
@@ -216,7 +221,7 @@ class Block(nnx.Module):
         if self.mlp is not None and self.mlp_norm is not None:
             source = x_BTD if self.parallel else after
             after = after + self.mlp(self.mlp_norm(source))
-        return after, weights, cache
+        return constrain(after, "batch", "length", None), weights, cache
 
 
 class Transformer(nnx.Module):
@@ -258,7 +263,7 @@ class Transformer(nnx.Module):
         x = self.embedding[...][tokens_BT]
         if self.positions is not None:
             x = x + self.positions[...][places]
-        return x.astype(self.c.dtype)
+        return constrain(x.astype(self.c.dtype), "batch", "length", None)
 
     def unembed(self, x_BTD: jax.Array) -> jax.Array:
         """float32[B, T, V]: logits of the final residual stream."""

@@ -2,7 +2,11 @@
 
 Arrays name their axes by meaning ("embed", "heads", ...); `RULES` alone knows which mesh axes those
 are cut over, so that a new layout is a change of one table. All mesh axes are of type Auto: XLA
-propagates the rest.
+propagates the rest, from the shardings of inputs and outputs and the points that `constrain` fixes.
+
+The mesh's order is that of its axes below, the last one varying fastest: members of a population
+and data-parallel groups lie far apart (whole hosts, whole slices), tensor-parallel devices next to
+each other.
 """
 
 import math
@@ -15,10 +19,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from physlm_jax.errors import InputError, unknown
 
-AXES = ("data", "fsdp", "tensor", "expert")
+AXES = ("population", "data", "fsdp", "expert", "tensor")
 
 # logical axis -> mesh axes (None: replicated)
 RULES: dict[str, str | tuple[str, ...] | None] = {
+    "population": "population",
     "batch": ("data", "fsdp"),
     "length": None,
     "layers": None,
@@ -33,7 +38,7 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh with the axes of `AXES` over all devices of the job.
+    """Returns a mesh with the axes of `AXES` over all devices of the job, ordered by host.
 
     Args:
         sizes: devices along each axis; one of them may be -1 for "all that is left".
@@ -44,7 +49,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     for name in sizes:
         if name not in AXES:
             raise unknown("mesh axis", name, AXES, "config.mesh")
-    devices = list(jax.devices() if devices is None else devices)
+    devices = sorted(jax.devices() if devices is None else devices, key=_place)
     shape = [int(sizes.get(axis, 1)) for axis in AXES]
     fixed = math.prod(s for s in shape if s != -1)
     if shape.count(-1) == 1 and fixed > 0:
@@ -57,6 +62,11 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
             f"({devices[0].platform}); one axis may be -1 for all that is left"
         )
     return Mesh(np.array(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _place(device: jax.Device) -> tuple[int, int, int]:
+    """Slice, process, number: so that each process holds contiguous rows of a batch."""
+    return getattr(device, "slice_index", None) or 0, device.process_index, device.id
 
 
 def partition_spec(names: Sequence[str | None]) -> PartitionSpec:
@@ -81,3 +91,15 @@ def tree_shardings(mesh: Mesh, axes: Any) -> Any:
     return jax.tree.map(
         lambda names: sharding(mesh, *names), axes, is_leaf=lambda x: isinstance(x, tuple)
     )
+
+
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
+    """Returns x, laid out over the mesh of the context by these logical names (None: whole).
+
+    Without a mesh (`jax.set_mesh`), or on one of a single device, x is returned as it is. Under
+    `jax.vmap(..., spmd_axis_name=...)` the mapped axis is cut over that mesh axis.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return x
+    return jax.lax.with_sharding_constraint(x, partition_spec(names))

@@ -19,7 +19,7 @@ from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.pipeline import PackingConfig
 
 # What a resumed run may change: where and how it runs, not what it computes.
-FREE = ("mesh", "checkpoint", "pipeline.threads")
+FREE = ("mesh", "checkpoint", "pipeline.threads", "topology")
 
 
 def base() -> ConfigDict:
@@ -31,6 +31,10 @@ def base() -> ConfigDict:
     c.steps = 1000  # updates
     c.batch = 96  # rows per update, all devices together
     c.accumulation = 1  # micro-batches per update; divides batch
+    c.loss_chunks = 0  # pieces of a row whose logits exist at once; 0: as few as memory asks for
+    c.population = 1  # models trained side by side in one program, see training.population
+    c.members = ""  # what differs between them, "key=value,value;key=..."; "": the seeds
+    c.topology = ""  # of the accelerators that a config of scale paper is checked for, "v5e:4x4"
 
     c.data = ConfigDict()  # `world`, and the options of that world
     c.data.world = ""
@@ -86,10 +90,11 @@ def base() -> ConfigDict:
     c.checkpoint.keep_every = 0  # also keep steps divisible by this; 0: none
 
     c.mesh = ConfigDict()  # devices along each axis; -1: all that is left
+    c.mesh.population = 1
     c.mesh.data = -1
     c.mesh.fsdp = 1
-    c.mesh.tensor = 1
     c.mesh.expert = 1
+    c.mesh.tensor = 1
     return c.lock()
 
 

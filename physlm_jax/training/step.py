@@ -124,6 +124,10 @@ def make_train_step(
         return jax.lax.scan(add, zeros, micro)[0]
 
     def step(state: State, batch: Batch) -> tuple[State, Metrics]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return update(state, batch)
+
+    def update(state: State, batch: Batch) -> tuple[State, Metrics]:
         tokens = batch["weights"].sum()
         params = state["params"]
         loss, grads = gradients(params, batch, jnp.maximum(tokens, 1))
@@ -155,8 +159,13 @@ def make_eval_step(
     """Returns the jitted `summed_loss` of one batch: exact sums, to be added over batches."""
     params = tree_shardings(mesh, transformer.axes(config))
     rows = sharding(mesh, "batch", "length")
+
+    def sums(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return summed_loss(config, params, batch, segmented)
+
     return jax.jit(
-        lambda p, batch: summed_loss(config, p, batch, segmented),
+        sums,
         in_shardings=(params, rows),
         out_shardings=sharding(mesh),
     )
