@@ -6,6 +6,8 @@ import importlib
 import logging
 import os
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from physlm_jax.errors import InputError, unknown
+from physlm_jax.parallel import processes
+from physlm_jax.parallel.processes import Job, Place
 
 COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench")
 
@@ -39,6 +43,32 @@ def plainly(error: Exception) -> InputError:
     return InputError(" ".join(text.split()) or type(error).__name__)
 
 
+def define_job_flags() -> None:
+    """Adds the flags of a program that can run as several processes; `run` then joins them."""
+    flags.disclaim_key_flags()  # they are the caller's: --help of the entry point shows them
+    flags.DEFINE_string(
+        "coordinator", None, "host:port of process 0, where several processes are started by hand."
+    )
+    flags.DEFINE_integer("processes", None, "How many processes there are, with --coordinator.")
+    flags.DEFINE_integer("process", None, "Which of them this one is, from 0.")
+    flags.DEFINE_string(
+        "cluster",
+        None,
+        "Who knows the processes: slurm, gcetpu, gketpu or none; default: whoever is "
+        "recognised. Each of these flags can be a variable, e.g. PHYSLM_CLUSTER.",
+    )
+    flags.DEFINE_integer(
+        "heartbeat",
+        None,
+        f"Seconds of silence until a process counts as lost; default {processes.HEARTBEAT}.",
+    )
+    flags.DEFINE_integer(
+        "stop_code",
+        0,
+        "Exit code after SIGTERM stopped and saved; 75 tells a launcher to start it again.",
+    )
+
+
 def run(main: Callable[[list[str]], int | None]) -> None:
     """Runs an entry point under absl; the process ends with its exit code.
 
@@ -47,17 +77,14 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     """
 
     def guarded(argv: list[str]) -> int:
-        show_messages()
+        show_messages(Place())
         keep_freed_memory()
         cache_compilations()
         try:
-            return main(argv) or 0
+            job = find_job()
         except InputError as error:
             return fail(error)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            return fail(InputError(f"no space left on the disk: {error}"))
+        return attempt(main, argv, Place()) if job is None else together(job, main, argv)
 
     try:
         app.run(guarded, flags_parser=parse)
@@ -65,14 +92,59 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         sys.exit(fail(error))
 
 
-def fail(error: InputError) -> int:
-    """Prints the error as one line and returns the exit code."""
-    print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
+def find_job() -> Job | None:
+    """Returns the job of several processes that this one is part of; None: it is on its own."""
+    if "coordinator" not in flags.FLAGS:
+        return None
+    given = {name: flags.FLAGS[name].value for name in processes.VARIABLES}
+    return processes.decide(given, os.environ, processes.on_tpu_vm())
+
+
+def attempt(main: Callable[[list[str]], int | None], argv: list[str], place: Place) -> int:
+    """Runs the entry point; returns its exit code, after the one line of an error of the user."""
+    try:
+        return main(argv) or 0
+    except InputError as error:
+        return fail(error, place)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return fail(InputError(f"no space left on the disk: {error}"), place)
+
+
+def together(job: Job, main: Callable[[list[str]], int | None], argv: list[str]) -> int:
+    """Runs the entry point as one process of a job; returns its exit code.
+
+    A process that fails on its own ends at once; its exit code is 75 where another one was lost.
+    """
+    place = Place()
+    try:
+        place = processes.join(job)
+        show_messages(place)
+        code = attempt(main, argv, place)
+    except InputError as error:
+        processes.abandon(fail(error, place))
+    except BaseException as error:
+        lost = processes.loss(error)
+        if not lost:
+            traceback.print_exc()
+            processes.abandon(1)
+        time.sleep(1)  # a launcher that saw the other one die says it better, and ends this one
+        again = f"lost another process: {lost}; the same command goes on from the last checkpoint"
+        fail(InputError(again), place)
+        processes.abandon(processes.AGAIN)
+    return processes.part(code)
+
+
+def fail(error: InputError, place: Place = Place()) -> int:  # noqa: B008  (a frozen value)
+    """Prints the error as one line, with the process that has it, and returns the exit code."""
+    who = f" ({place})" if place.processes > 1 else ""
+    print(f"error{who}: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
     return 2
 
 
-def show_messages() -> None:
-    """Sends this package's messages to standard error.
+def show_messages(place: Place) -> None:
+    """Sends this package's messages to standard error; of several processes only the first's.
 
     Libraries that log through absl print the traceback of every error that they also raise; they
     are silent unless --verbosity is given.
@@ -80,10 +152,11 @@ def show_messages() -> None:
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("physlm: %(message)s"))
+    who = f" ({place})" if place.process else ""
+    handler.setFormatter(logging.Formatter(f"physlm{who}: %(message)s"))
     ours = logging.getLogger("physlm_jax")
     ours.handlers, ours.propagate = [handler], False
-    ours.setLevel(logging.INFO)
+    ours.setLevel(logging.ERROR if place.process else logging.INFO)
 
 
 def keep_freed_memory() -> None:

@@ -25,15 +25,22 @@ RESULTS = flags.DEFINE_string("results", "results", "Folder of the ledger.")
 PAGE = flags.DEFINE_string(
     "page", "", "Page to write; default <results>/report.html. With --claims it shows those alone."
 )
+cli.define_job_flags()
 
 
 def main(argv: list[str]) -> int:
-    """Runs the claims, prints a line for each, and the path of the page last."""
+    """Runs the claims, prints a line for each, and the path of the page last.
+
+    Several processes train together; each measures, and the first one keeps and shows.
+    """
     del argv
+    import jax
+
     from physlm_jax.report import ledger, page
     from physlm_jax.report.summary import summary_lines
     from physlm_jax.studies.running import Stopped, reproduce
 
+    first = jax.process_index() == 0
     command = shlex.join(["python", "-m", "physlm_jax.reproduce", *sys.argv[1:]])
     try:
         outcomes = reproduce(
@@ -42,11 +49,14 @@ def main(argv: list[str]) -> int:
             CLAIMS.value,
             seeds=SEEDS.value,
             runs=Path(RUNS.value),
-            keep=lambda outcome: ledger.write(RESULTS.value, outcome),
+            keep=lambda outcome: ledger.write(RESULTS.value, outcome) if first else None,
             command=command,
         )
     except Stopped:
-        print("stopped and saved; the same command goes on from there", file=sys.stderr)
+        if first:
+            print("stopped and saved; the same command goes on from there", file=sys.stderr)
+        return flags.FLAGS.stop_code
+    if not first:
         return 0
     measured = any(outcome.measurement for outcome in outcomes)
     only_these = not measured or (CLAIMS.value and PAGE.value)

@@ -2,6 +2,8 @@
 
 python -m physlm_jax.train --config=configs/cfg.py:cfg3b,laptop --workdir=runs/cfg3b
 python -m physlm_jax.train --config=configs/cfg.py:cfg3f,paper --workdir=... --config.seed=1
+
+Several processes, on one machine or on a cluster, are started by `launch/` (docs/launching.md).
 """
 
 from pathlib import Path
@@ -25,10 +27,11 @@ WORKDIR = flags.DEFINE_string(
     required=True,
 )
 flags.mark_flag_as_required("config")
+cli.define_job_flags()
 
 
 def main(argv: list[str]) -> int:
-    """Runs the training loop on the flags."""
+    """Runs the training loop on the flags; several processes run it together."""
     del argv
     from physlm_jax.training.loop import train
 
@@ -37,8 +40,8 @@ def main(argv: list[str]) -> int:
         config.get("steps")
     except OSError as error:  # config_flags tells of a missing file only when it is read
         raise InputError(f"--config: {str(error).split('[Errno 2] ')[-1]}") from None
-    train(config, Path(WORKDIR.value))
-    return 0
+    finished = train(config, Path(WORKDIR.value))
+    return flags.FLAGS.stop_code if finished is None else 0
 
 
 if __name__ == "__main__":
