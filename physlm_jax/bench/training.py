@@ -24,9 +24,9 @@ from physlm_jax.models import transformer
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.parallel.mesh import make_mesh
 from physlm_jax.training.config import base
-from physlm_jax.training.optimizer import make_optimizer, schedule
+from physlm_jax.training.optimizer import numbers, recipe
 from physlm_jax.training.records import peak_flops
-from physlm_jax.training.step import create_state, make_train_step
+from physlm_jax.training.step import Program, create_state, make_train_step
 
 # The shape at which laptops are compared: 3.3 M parameters, biases off as in nanodo.
 SHAPE = TransformerConfig(
@@ -45,9 +45,8 @@ def ours(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
     """Returns this package's update of int32[B, T + 1] rows, and its first state."""
     c = base()
     c.optimizer.clip, c.optimizer.warmup, c.optimizer.schedule = 0.0, 100, "cosine"
-    optimizer, rate = make_optimizer(c.optimizer, 1000), schedule(c.optimizer, 1000)
-    mesh = make_mesh({"data": -1})
-    step = make_train_step(model, optimizer, rate, mesh, accumulation=1, segmented=False)
+    program = Program(model, recipe(c.optimizer, 1000), make_mesh({"data": -1}))
+    step = make_train_step(program)
     weights = jnp.ones((batch, model.max_length))
     zeros = jnp.zeros((batch, model.max_length), jnp.int32)
 
@@ -55,7 +54,7 @@ def ours(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
         packed = {"tokens": rows[:, :-1], "targets": rows[:, 1:], "weights": weights}
         return step(state, {**packed, "segment_ids": zeros, "positions": zeros})
 
-    return update, create_state(model, optimizer, jax.random.key(0))
+    return update, create_state(program, [numbers(c.optimizer)], [0])
 
 
 def nanodo(model: TransformerConfig, batch: int) -> tuple[Update, Any]:

@@ -126,20 +126,22 @@ class Cache(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a forward pass returns; the last three only when asked for.
+    """What a forward pass returns; all but logits only when asked for.
 
     Attributes:
-        logits: float32[B, T, V].
+        logits: float32[B, T, V]; None when `final` was asked for instead.
+        final: [B, T, D] after the final norm, what the output map reads.
         hidden: [L + 1, B, T, D] residual stream: embeddings, then after each block (before the
             final norm).
         attention: float32[L, B, H, T, S].
         cache: the cache with this call's keys and values written.
     """
 
-    logits: jax.Array
+    logits: Any
     hidden: jax.Array | None = None
     attention: jax.Array | None = None
     cache: Cache | None = None
+    final: jax.Array | None = None
 
 
 class Attention(nnx.Module):
@@ -266,8 +268,7 @@ class Transformer(nnx.Module):
         return constrain(x.astype(self.c.dtype), "batch", "length", None)
 
     def unembed(self, x_BTD: jax.Array) -> jax.Array:
-        """float32[B, T, V]: logits of the final residual stream."""
-        x_BTD = self.final_norm(x_BTD)
+        """float32[B, T, V]: logits of the normed final residual stream."""
         if self.output is not None:
             return self.output(x_BTD).astype(jnp.float32)
         embedding = self.embedding[...].astype(self.c.dtype)
@@ -281,6 +282,7 @@ class Transformer(nnx.Module):
         cache: Cache | None,
         hidden: bool,
         weights: bool,
+        logits: bool,
     ) -> Output:
         c = self.c
         if positions is None:
@@ -298,12 +300,14 @@ class Transformer(nnx.Module):
         layer = _rematerialise(layer, c.remat)
         x_BTD = self.embed(tokens_BT, positions)
         run = _scanned if cache is None else _unrolled
-        final, (after, seen, written) = run(layer, x_BTD, (stacked, cache), c)
+        last, (after, seen, written) = run(layer, x_BTD, (stacked, cache), c)
+        final = self.final_norm(last)
         return Output(
-            self.unembed(final),
+            self.unembed(final) if logits else None,
             jnp.concatenate([x_BTD[None], after]) if hidden else None,
             seen if weights else None,
             written,
+            None if logits else final,
         )
 
 
@@ -371,6 +375,7 @@ def apply(
     start: int | jax.Array = 0,
     hidden: bool = False,
     weights: bool = False,
+    logits: bool = True,
 ) -> Output:
     """Runs the model on int32[B, T] tokens; pure, to be jitted by the caller.
 
@@ -382,6 +387,7 @@ def apply(
         cache: keys and values of places 0..start-1; this call writes start..start+T-1.
         start: place of the first token in the row (static or traced scalar).
         hidden, weights: also return the residual stream, the attention maps.
+        logits: False to return `final` instead of them.
     Returns:
         Output; parts that were not asked for are None and cost nothing.
     """
@@ -389,7 +395,14 @@ def apply(
         raise InputError("segment_ids and a cache exclude each other")
     model = nnx.merge(_structure(config)[0], params)
     visibility = attention.Visibility(config.causal, start, segment_ids)
-    return model(tokens_BT, positions, visibility, cache, hidden, weights)
+    return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)
+
+
+def output_map(params: Params) -> jax.Array:
+    """Returns float32[V, D]: the rows that `Output.final` is multiplied with for logits."""
+    if "output" in params:
+        return params["output"]["kernel"].T
+    return params["embedding"]
 
 
 def parameter_count(config: TransformerConfig) -> int:

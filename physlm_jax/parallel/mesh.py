@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from physlm_jax.errors import InputError, unknown
@@ -69,16 +70,44 @@ def _place(device: jax.Device) -> tuple[int, int, int]:
     return getattr(device, "slice_index", None) or 0, device.process_index, device.id
 
 
-def partition_spec(names: Sequence[str | None]) -> PartitionSpec:
-    """Returns the mesh axes for an array whose axes have these logical names (None: replicated).
+def meet(why: str) -> None:
+    """Waits until all processes of the job are here; one alone does not wait."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(why)
 
+
+def all_agree(fine: bool) -> bool:
+    """Returns whether every process of the job says so; all of them must ask."""
+    if jax.process_count() == 1:
+        return fine
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(fine))))
+
+
+def partition_spec(
+    names: Sequence[str | None],
+    shape: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> PartitionSpec:
+    """Returns the mesh axes for an array whose axes have these logical names (None: whole).
+
+    Args:
+        shape: of the array, with the mesh's `sizes`: an axis that its mesh axes do not divide stays
+            whole (two key heads on four tensor-parallel devices, an odd vocabulary).
     Raises:
         InputError: a name missing from `RULES`.
     """
     for name in names:
         if name is not None and name not in RULES:
             raise unknown("logical axis", name, RULES, "parallel.mesh.RULES")
-    return PartitionSpec(*(None if n is None else RULES[n] for n in names))
+    axes = [None if name is None else RULES[name] for name in names]
+    if shape is not None and sizes is not None:
+        axes = [a if n % _cuts(a, sizes) == 0 else None for a, n in zip(axes, shape, strict=True)]
+    return PartitionSpec(*axes)
+
+
+def _cuts(axes: str | tuple[str, ...] | None, sizes: Mapping[str, int]) -> int:
+    """Into how many pieces these mesh axes cut an array's axis."""
+    return math.prod(sizes[a] for a in ((axes,) if isinstance(axes, str) else axes or ()))
 
 
 def sharding(mesh: Mesh, *names: str | None) -> NamedSharding:
@@ -86,20 +115,30 @@ def sharding(mesh: Mesh, *names: str | None) -> NamedSharding:
     return NamedSharding(mesh, partition_spec(names))
 
 
-def tree_shardings(mesh: Mesh, axes: Any) -> Any:
-    """Returns the shardings of a pytree given, leaf by leaf, as tuples of logical names."""
+def tree_shardings(mesh: Mesh, axes: Any, shapes: Any, lead: tuple[str, ...] = ()) -> Any:
+    """Returns the shardings of a pytree: axes that do not divide stay whole.
+
+    Args:
+        axes: leaf by leaf, the tuple of logical names.
+        shapes: the same tree of arrays or their shapes and dtypes.
+        lead: names of axes in front of those of every leaf.
+    """
     return jax.tree.map(
-        lambda names: sharding(mesh, *names), axes, is_leaf=lambda x: isinstance(x, tuple)
+        lambda x, names: NamedSharding(
+            mesh, PartitionSpec(*partition_spec(lead), *partition_spec(names, x.shape, mesh.shape))
+        ),
+        shapes,
+        axes,
     )
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Returns x, laid out over the mesh of the context by these logical names (None: whole).
 
-    Without a mesh (`jax.set_mesh`), or on one of a single device, x is returned as it is. Under
-    `jax.vmap(..., spmd_axis_name=...)` the mapped axis is cut over that mesh axis.
+    Without a mesh (`jax.sharding.use_abstract_mesh`), or on one of a single device, x is returned
+    as it is. Under `jax.vmap(..., spmd_axis_name=...)` the mapped axis is cut over that mesh axis.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return x
-    return jax.lax.with_sharding_constraint(x, partition_spec(names))
+    return jax.lax.with_sharding_constraint(x, partition_spec(names, x.shape, mesh.shape))

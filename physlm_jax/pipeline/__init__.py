@@ -13,7 +13,7 @@ from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.pipeline.device import HostShare, device_batches, host_share
 from physlm_jax.pipeline.packing import PackingConfig, Rows, pack_block, pack_rows
-from physlm_jax.pipeline.stream import held_out, host_rows, prefetch, stream
+from physlm_jax.pipeline.stream import held_out, host_rows, prefetch, stack_rows, stacked, stream
 
 __all__ = [
     "HostShare",
@@ -28,5 +28,7 @@ __all__ = [
     "pack_block",
     "pack_rows",
     "prefetch",
+    "stack_rows",
+    "stacked",
     "stream",
 ]

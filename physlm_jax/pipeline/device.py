@@ -18,28 +18,34 @@ from physlm_jax.pipeline.stream import prefetch
 
 
 class HostShare(NamedTuple):
-    """A batch has `hosts` equal contiguous shares; this process feeds number `host`."""
+    """A batch has `hosts` equal contiguous shares; this process feeds number `host`.
+
+    Where a population's members have batches of their own, it feeds those of `members`.
+    """
 
     hosts: int
     host: int
+    members: range = range(0)
 
 
-def host_share(sharding: jax.sharding.Sharding, batch: int) -> HostShare:
+def host_share(sharding: jax.sharding.Sharding, batch: int, members: int = 0) -> HostShare:
     """Returns which rows of a batch this process's devices hold.
 
     Args:
-        sharding: of the arrays [B, T]: the batch first, T not sharded.
+        sharding: of the arrays [B, T], or [members, B, T]; T not sharded.
         batch: rows of a global batch; a multiple of the number of row shards.
+        members: of a population whose members have batches of their own; 0: there is one batch.
 
     Raises:
         InputError: the batch does not divide over the sharding, or this process's devices hold
             rows that are not one contiguous share (the mesh interleaves processes along the batch).
     """
+    shape = (members, batch, 1) if members else (batch, 1)
     try:
-        indices = sharding.addressable_devices_indices_map((batch, 1))
+        held = [i for i in sharding.addressable_devices_indices_map(shape).values() if i]
     except ValueError:
-        raise InputError(_undivided(sharding, batch)) from None
-    pieces = {index[0].indices(batch)[:2] for index in indices.values() if index is not None}
+        raise InputError(_undivided(sharding, batch, members)) from None
+    pieces = {index[-2].indices(batch)[:2] for index in held}
     start, stop = min(lo for lo, _ in pieces), max(hi for _, hi in pieces)
     share = sum(hi - lo for lo, hi in pieces)
     if stop - start != share or start % share or batch % share:
@@ -48,12 +54,20 @@ def host_share(sharding: jax.sharding.Sharding, batch: int) -> HostShare:
             f"{batch}, not one of equal contiguous shares; order the devices by process along the "
             "batch axes"
         )
-    return HostShare(batch // share, start // share)
+    ours = [index[0].indices(members) for index in held] if members else [(0, 0, 1)]
+    mine = range(min(lo for lo, _, _ in ours), max(hi for _, hi, _ in ours))
+    return HostShare(batch // share, start // share, mine)
 
 
-def _undivided(sharding: jax.sharding.Sharding, batch: int) -> str:
+def _undivided(sharding: jax.sharding.Sharding, batch: int, members: int) -> str:
     devices = len(sharding.device_set)  # a count that every sharding over them divides
-    shards = devices // sharding.shard_shape((devices, 1))[0]
+    if not members:
+        shards = devices // sharding.shard_shape((devices, 1))[0]
+    else:
+        groups, rows, _ = sharding.shard_shape((devices, devices, 1))
+        groups, shards = devices // groups, devices // rows
+        if members % groups:
+            return f"a population of {members} does not divide over {groups} groups of devices"
     near = max(1, round(batch / shards)) * shards
     return f"batch {batch} does not divide over {shards} row shards; nearest batch: {near}"
 
@@ -68,7 +82,7 @@ def device_batches(
     Args:
         dataset: this process's rows: from `stream` (prefetched here with `prefetch`'s defaults),
             from `prefetch`, or a list such as `held_out`'s.
-        sharding: of the arrays [B, T]: the batch first, T not sharded.
+        sharding: of the arrays [B, T] or [members, B, T]; T not sharded.
         ahead: batches kept on the device beyond the one in use.
     """
     items = prefetch(dataset) if isinstance(dataset, grain.MapDataset) else dataset

@@ -6,6 +6,7 @@ t builds `stream(..., start=t)` and nothing of an iterator is ever saved (Grain'
 depends on the number of workers). Threads and worker processes only prepare batches ahead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grain
@@ -59,6 +60,21 @@ def stream(
     if not 0 <= start < len(source):
         raise InputError(f"start must be in 0..{len(source) - 1}, got {start}")
     return grain.MapDataset.source(source)[start:]
+
+
+def stacked(datasets: Sequence[grain.MapDataset], order: Sequence[int]) -> grain.MapDataset:
+    """Returns the batches of a population: [M, rows, T], row m from datasets[order[m]].
+
+    Args:
+        datasets: of `stream`, the different ones.
+        order: for each member of this process, which of them it reads.
+    """
+    return grain.MapDataset.source(_Stacked(tuple(datasets), tuple(order)))
+
+
+def stack_rows(batches: Sequence[Rows], order: Sequence[int]) -> Rows:
+    """Returns the rows [M, rows, T] of the members: those of batches[order[m]]."""
+    return {name: np.stack([batches[i][name] for i in order]) for name in batches[0]}
 
 
 def prefetch(
@@ -138,6 +154,20 @@ class _Batches:
     def __getitem__(self, t: int) -> Rows:
         rows = host_rows(int(t), self.batch, self.host, self.hosts)
         return pack_rows(self.world, self.packing, self.seed, rows)
+
+
+@dataclass(frozen=True)
+class _Stacked:
+    """Grain's data source: element t is the batches t of several streams, one above the other."""
+
+    datasets: tuple[grain.MapDataset, ...]
+    order: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.datasets[0])
+
+    def __getitem__(self, t: int) -> Rows:
+        return stack_rows([dataset[int(t)] for dataset in self.datasets], self.order)
 
 
 def _unequal(batch: int, hosts: int) -> str:

@@ -7,8 +7,10 @@ aside, that is said, and the one before it is used.
 """
 
 import dataclasses
+import functools
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from physlm_jax.data import World, open_world
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
+from physlm_jax.parallel.mesh import all_agree, meet, sharding
 from physlm_jax.training.config import model_config
+from physlm_jax.training.population import member_config
 
 FOLDER = "checkpoints"
 LOG = logging.getLogger(__name__)
@@ -48,15 +53,20 @@ def leaf_fingerprint(x: jax.Array) -> jax.Array:
     return jnp.sum(words * (2 * index + 1), dtype=jnp.uint32)
 
 
-@jax.jit
-def _fingerprints(leaves: list[jax.Array]) -> jax.Array:
-    return jnp.stack([leaf_fingerprint(leaf) for leaf in leaves])
+@functools.cache
+def _fingerprints(whole: jax.sharding.Sharding | None) -> Callable[[list[jax.Array]], jax.Array]:
+    return jax.jit(
+        lambda leaves: jnp.stack([leaf_fingerprint(leaf) for leaf in leaves]), out_shardings=whole
+    )
 
 
 def describe(tree: Any) -> dict[str, list[Any]]:
     """Returns {path: [shape, dtype, fingerprint]} of every leaf; waits for the arrays."""
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
-    values = np.asarray(_fingerprints(list(leaves)))
+    layout = getattr(leaves[0], "sharding", None)
+    mesh = layout.mesh if isinstance(layout, NamedSharding) else None
+    whole = sharding(mesh) if isinstance(mesh, Mesh) else None
+    values = np.asarray(_fingerprints(whole)(list(leaves)))
     return {
         jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype), int(value)]
         for path, leaf, value in zip(paths, leaves, values, strict=True)
@@ -69,6 +79,10 @@ def _differences(found: dict[str, list[Any]], expected: dict[str, list[Any]]) ->
         if found.get(path) != expected.get(path):
             return f"{path}: recorded {expected.get(path)}, read {found.get(path)}"
     return ""
+
+
+class Damaged(InputError):
+    """A checkpoint that cannot be read, or does not hold what was written."""
 
 
 class Checkpoints:
@@ -124,9 +138,26 @@ class Checkpoints:
             )
 
     def meta(self, step: int) -> dict[str, Any]:
-        """Returns the `meta` item of a step."""
+        """Returns the `meta` item of a step.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
         args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        return self.manager.restore(step, args=args).meta
+        return self._read(step, args).meta
+
+    def _read(self, step: int, args: Any) -> Any:
+        """Orbax's restore; whatever a broken file makes it raise on any process is `Damaged`."""
+        broken: Exception | None = None
+        try:
+            read = self.manager.restore(step, args=args)
+        except Exception as error:
+            broken = error
+        if all_agree(broken is None):
+            return read
+        said = str(broken or "another process failed").strip().splitlines()[:1]
+        first = said[0][:300] if said else type(broken).__name__
+        raise Damaged(f"checkpoint {step} cannot be read: {first}") from broken
 
     def restore(self, step: int, **wanted: Any) -> dict[str, Any]:
         """Returns the named items (params, training) of one step, checked against its `meta`.
@@ -134,19 +165,15 @@ class Checkpoints:
         Args:
             wanted: item name -> pytree of jax.ShapeDtypeStruct, with shardings where they matter.
         Raises:
-            InputError: unreadable, or not what was recorded when it was written.
+            Damaged: unreadable, or not what was recorded when it was written.
         """
+        meta = self.meta(step)
         args = {name: ocp.args.StandardRestore(tree) for name, tree in wanted.items()}
-        try:
-            meta = self.meta(step)
-            read = self.manager.restore(step, args=ocp.args.Composite(**args))
-        except Exception as error:  # whatever a broken file makes Orbax or tensorstore raise
-            first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise InputError(f"checkpoint {step} cannot be read: {first[0][:300]}") from error
+        read = self._read(step, ocp.args.Composite(**args))
         for name in wanted:
             wrong = _differences(describe(read[name]), meta[name])
             if wrong:
-                raise InputError(f"checkpoint {step} is damaged: {name}{wrong}")
+                raise Damaged(f"checkpoint {step} is damaged: {name}{wrong}")
         return {name: read[name] for name in wanted}
 
     def restore_latest(self, **wanted: Any) -> dict[str, Any] | None:
@@ -158,7 +185,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, **wanted)
-            except InputError as error:
+            except Damaged as error:
                 left = [s for s in self.steps() if s < step]
                 LOG.warning("%s; using %s", error, f"step {left[-1]}" if left else "a fresh start")
                 self.set_aside(step)
@@ -166,10 +193,12 @@ class Checkpoints:
 
     def set_aside(self, step: int) -> None:
         """Renames the folder of a damaged checkpoint out of the manager's sight."""
-        target = self.folder / f"damaged-{step}"
-        while target.exists():
-            target = target.with_name(target.name + "x")
-        (self.folder / str(step)).rename(target)
+        if jax.process_index() == 0:
+            target = self.folder / f"damaged-{step}"
+            while target.exists():
+                target = target.with_name(target.name + "x")
+            (self.folder / str(step)).rename(target)
+        meet("a damaged checkpoint is set aside")
         self.manager.reload()
 
     def wait(self) -> None:
@@ -213,7 +242,7 @@ class Run:
     Attributes:
         workdir: its folder.  config: its full configuration.  model: the network's.
         params: parameters at `step` updates, on the devices of this process.
-        world: the world it was trained on.
+        world: the world it was trained on.  member: which one of a population, None: no population.
     """
 
     workdir: Path
@@ -222,15 +251,17 @@ class Run:
     params: Params
     step: int
     world: World
+    member: int | None = None
 
 
-def load_run(workdir: str | Path, step: int | None = None) -> Run:
+def load_run(workdir: str | Path, step: int | None = None, member: int | None = None) -> Run:
     """Opens the checkpoint of a run for decoding and probing; nothing is changed on disk.
 
     Args:
         step: number of updates; default the newest whole checkpoint.
+        member: of a population; the run is then that member's as if trained alone.
     Raises:
-        InputError: no such folder or step, or no whole checkpoint.
+        InputError: no such folder, step or member, or no whole checkpoint.
     """
     workdir = Path(workdir)
     if not (workdir / FOLDER).is_dir():
@@ -245,23 +276,35 @@ def load_run(workdir: str | Path, step: int | None = None) -> Run:
             raise InputError(f"{workdir} has no checkpoint of step {step} (there are: {known})")
         for candidate in [step] if step is not None else list(reversed(steps)):
             try:
-                meta = checkpoints.meta(candidate)
-                config = ConfigDict(meta["config"])
-                world = open_world(config.data)
-                model = model_config(config, world)
-                device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-                wanted = jax.tree.map(
-                    lambda x, device=device: jax.ShapeDtypeStruct(
-                        x.shape, x.dtype, sharding=device
-                    ),
-                    transformer.abstract(model),
-                )
-                params = checkpoints.restore(candidate, params=wanted)["params"]
-                return Run(workdir, config, model, params, candidate, world)
-            except InputError as error:
+                return _open(checkpoints, workdir, candidate, member)
+            except Damaged as error:
                 if step is not None or candidate == steps[0]:
                     raise
                 LOG.warning("%s; using the one before it", error)
         raise AssertionError("unreachable")
     finally:
         checkpoints.close()
+
+
+def load_params(workdir: str | Path, step: int | None = None, member: int | None = None) -> Params:
+    """Returns the parameters of a checkpoint on one device; see `load_run`."""
+    return load_run(workdir, step, member).params
+
+
+def _open(checkpoints: Checkpoints, workdir: Path, step: int, member: int | None) -> Run:
+    whole = ConfigDict(checkpoints.meta(step)["config"])
+    config = member_config(whole, member)
+    world = open_world(config.data)
+    model = model_config(config, world)
+    lead = (whole.population,) if whole.population > 1 else ()
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    wanted = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=device),
+        transformer.abstract(model),
+    )
+    params = checkpoints.restore(step, params=wanted)["params"]
+    if lead:
+        params = jax.tree.map(lambda leaf: leaf[member], params)
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+            raise InputError(f"member {member} of {workdir} is not finite at step {step}")
+    return Run(workdir, config, model, params, step, world, member)

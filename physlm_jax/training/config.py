@@ -10,12 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from physlm_jax.data import World
 from physlm_jax.errors import InputError
 from physlm_jax.files import write_text
 from physlm_jax.models.transformer import TransformerConfig
+from physlm_jax.parallel.mesh import meet
 from physlm_jax.pipeline import PackingConfig
 
 # What a resumed run may change: where and how it runs, not what it computes.
@@ -152,6 +154,7 @@ def validate(config: ConfigDict) -> None:
         "steps": (config.steps, 1),
         "batch": (config.batch, 1),
         "accumulation": (config.accumulation, 1),
+        "loss_chunks": (config.loss_chunks, 0),
         "eval.every": (config.eval.every, 0),
         "eval.rows": (config.eval.rows, 1),
         "checkpoint.every": (config.checkpoint.every, 0),
@@ -164,6 +167,11 @@ def validate(config: ConfigDict) -> None:
     if config.batch % config.accumulation:
         raise InputError(
             f"config.accumulation {config.accumulation} does not divide config.batch {config.batch}"
+        )
+    if config.loss_chunks and config.pipeline.length % config.loss_chunks:
+        raise InputError(
+            f"config.loss_chunks {config.loss_chunks} does not divide config.pipeline.length "
+            f"{config.pipeline.length}"
         )
 
 
@@ -183,12 +191,15 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     """Makes the folder this run's, or checks that it already is.
 
+    Several processes all check before the first of them writes.
+
     Raises:
         InputError: the folder belongs to another configuration; names the first difference.
     """
     path = workdir / "config.json"
     mine = as_dict(config)
-    if path.exists():
+    new = not path.exists()
+    if not new:
         theirs = _flat(json.loads(path.read_text()))
         ours = _flat(mine)
         for key in sorted({*theirs, *ours}):
@@ -200,5 +211,7 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
             )
     elif workdir.is_dir() and any(workdir.iterdir()):
         raise InputError(f"{workdir} is not empty and holds no run; choose another --workdir")
-    else:
+    meet("the run's folder is checked")
+    if new and jax.process_index() == 0:
         write_text(path, json.dumps(mine, indent=1) + "\n")
+    meet("the run's folder is claimed")

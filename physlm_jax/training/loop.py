@@ -6,7 +6,6 @@ command gives the same rows of metrics and, on the same devices, the same bits.
 """
 
 import contextlib
-import functools
 import logging
 import math
 import signal
@@ -18,33 +17,31 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from physlm_jax.data import World, open_world
 from physlm_jax.errors import InputError
-from physlm_jax.models import transformer
-from physlm_jax.parallel.mesh import make_mesh, sharding
-from physlm_jax.pipeline import device_batches, held_out, host_share, prefetch, stream
-from physlm_jax.training.checkpoint import Checkpoints
-from physlm_jax.training.config import (
-    as_dict,
-    claim_workdir,
-    model_config,
-    packing_config,
-    validate,
+from physlm_jax.pipeline import (
+    device_batches,
+    held_out,
+    host_share,
+    prefetch,
+    stack_rows,
+    stacked,
+    stream,
 )
-from physlm_jax.training.optimizer import make_optimizer, schedule
+from physlm_jax.training.checkpoint import Checkpoints
+from physlm_jax.training.config import as_dict, claim_workdir
+from physlm_jax.training.plan import make_plan
+from physlm_jax.training.population import differences
 from physlm_jax.training.records import JsonLines, Progress, peak_flops
 from physlm_jax.training.step import (
-    Batch,
     Params,
     State,
+    abstract_state,
     create_state,
-    init_state,
     make_eval_step,
     make_train_step,
-    state_shardings,
 )
 
 LOG = logging.getLogger(__name__)
@@ -55,11 +52,17 @@ class Diverged(InputError):
 
 
 class _Stop:
-    """Set by SIGTERM; looked at between updates. Only the main thread can listen."""
+    """Whether to stop: SIGTERM to this process, or to any of several, agreed on by all.
+
+    Several processes must stop after the same update; the distributed runtime hears of the signal
+    and names the step. Alone, only the main thread can listen.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        self.listens = threading.current_thread() is threading.main_thread()
+        self.listens = (
+            threading.current_thread() is threading.main_thread() and jax.process_count() == 1
+        )
 
     def __enter__(self) -> "_Stop":
         if self.listens:
@@ -68,6 +71,12 @@ class _Stop:
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
+
+    def after(self, done: int) -> bool:
+        """True if the run should stop now that `done` updates have been dispatched."""
+        if jax.process_count() > 1:
+            self.asked = multihost_utils.reached_preemption_sync_point(done)
+        return self.asked
 
     def __exit__(self, *_: Any) -> None:
         if self.listens:
@@ -78,104 +87,162 @@ class Training:
     """One run: its compiled functions and where it is; `train` drives it."""
 
     def __init__(self, config: ConfigDict, workdir: Path) -> None:
-        validate(config)
         self.config, self.workdir = config, workdir
-        self.world: World = open_world(config.data)
-        self.model = model_config(config, self.world)
-        self.packing = packing_config(config)
-        self.mesh: Mesh = make_mesh(config.mesh)
-        self.rows = sharding(self.mesh, "batch", "length")
-        self._check_rows()
-        rate = schedule(config.optimizer, config.steps)
-        self.optimizer = make_optimizer(config.optimizer, config.steps)
-        segmented = self.packing.mode == "best_fit"
-        self.update = make_train_step(
-            self.model,
-            self.optimizer,
-            rate,
-            self.mesh,
-            accumulation=config.accumulation,
-            segmented=segmented,
-        )
-        self.eval_step = make_eval_step(self.model, self.mesh, segmented=segmented)
-        self.held_out: list[Batch] = []
-
-    def _check_rows(self) -> None:
-        cut = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
-        rows = self.config.batch // self.config.accumulation
-        if rows % cut:
-            raise InputError(
-                f"config.batch {self.config.batch} in {self.config.accumulation} micro-batch(es) "
-                f"cannot be cut over {cut} devices; the nearest batch that can is "
-                f"{max(round(rows / cut), 1) * cut * self.config.accumulation}"
-            )
+        self.plan = make_plan(config)
+        self.program = self.plan.program
+        members = 0 if self.program.shared_rows else self.program.members
+        self.share = host_share(self.program.rows, config.batch, members)
         self._stream(0)  # raises where rows_per_block does not divide a host's share
+        self.update = make_train_step(self.program)
+        self.eval_step = make_eval_step(self.program)
+        self.held_out: list[dict[str, jax.Array]] = []
+
+    def _sources(self) -> tuple[list[int], list[int]]:
+        """Members whose rows this process makes, and which of those each of its members reads."""
+        ours = list(self.share.members) or [0]
+        keys = [(self.plan.members[m].data_seed, self.plan.members[m].data.to_json()) for m in ours]
+        different = list(dict.fromkeys(keys))
+        first = [ours[keys.index(key)] for key in different]
+        return first, [different.index(key) for key in keys]
 
     def _stream(self, start: int) -> grain.MapDataset:
         """This process's rows of batches `start`, `start` + 1, ..."""
-        c, share = self.config, host_share(self.rows, self.config.batch)
-        return stream(
-            self.world,
-            self.packing,
-            c.data_seed,
-            c.batch,
-            start=start,
-            hosts=share.hosts,
-            host=share.host,
-        )
+        first, order = self._sources()
+        streams = [
+            stream(
+                self.plan.worlds[m],
+                self.plan.packing,
+                self.plan.members[m].data_seed,
+                self.config.batch,
+                start=start,
+                hosts=self.share.hosts,
+                host=self.share.host,
+            )
+            for m in first
+        ]
+        return stacked(streams, order) if self.share.members else streams[0]
 
     def state(self, checkpoints: Checkpoints) -> State:
         """Returns the newest whole checkpoint's state, or a fresh one, laid out on the mesh."""
-        layout = state_shardings(self.model, self.optimizer, self.mesh)
-        key = jax.random.key(self.config.seed)
-        shapes = jax.eval_shape(functools.partial(init_state, self.model, self.optimizer), key)
-        wanted = jax.tree.map(
-            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout
-        )
+        wanted = abstract_state(self.program)
         params = wanted.pop("params")
         read = checkpoints.restore_latest(params=params, training=wanted)
         if read is None:
-            return create_state(self.model, self.optimizer, key, layout)
+            return create_state(self.program, self.plan.numbers, self.plan.seeds)
         LOG.info("resumed from step %d", int(read["training"]["step"]))
         return {"params": read["params"], **read["training"]}
 
     @contextlib.contextmanager
-    def batches(self, start: int) -> Iterator[Iterator[Batch]]:
+    def batches(self, start: int) -> Iterator[Iterator[dict[str, jax.Array]]]:
         """Opens the training stream at batch `start`."""
         ahead = prefetch(self._stream(start), threads=self.config.pipeline.threads)
-        with contextlib.closing(device_batches(ahead, self.rows)) as batches:
+        with contextlib.closing(device_batches(ahead, self.program.rows)) as batches:
             yield batches
 
-    def evaluate(self, params: Params) -> float:
-        """Returns nats per token on the held-out set, every row counted exactly once."""
+    def evaluate(self, params: Params) -> np.ndarray:
+        """Returns nats per token on the held-out set, every row counted exactly once.
+
+        A scalar; for a population float64[K], each member on its own held-out set.
+        """
         if not self.held_out:
-            share = host_share(self.rows, self.config.batch)
-            rows = held_out(
-                self.world,
-                self.packing,
-                self.config.data_seed,
-                self.config.eval.rows,
-                self.config.batch,
-                hosts=share.hosts,
-                host=share.host,
-            )
-            self.held_out = list(device_batches(rows, self.rows))
+            self.held_out = list(device_batches(self._held_out(), self.program.rows))
         sums = [self.eval_step(params, batch) for batch in self.held_out]
         loss, tokens = np.sum(np.array(jax.device_get(sums), np.float64), axis=0)
-        return float(loss / tokens)
+        return loss / tokens
 
-    def flops(self) -> float:
-        """Floating-point operations of one update."""
-        length = self.config.pipeline.length
-        each = transformer.train_flops_per_token(self.model, length)
-        return each * length * self.config.batch
+    def _held_out(self) -> list[dict[str, np.ndarray]]:
+        first, order = self._sources()
+        sets = [
+            held_out(
+                self.plan.worlds[m],
+                self.plan.packing,
+                self.plan.members[m].data_seed,
+                self.config.eval.rows,
+                self.config.batch,
+                hosts=self.share.hosts,
+                host=self.share.host,
+            )
+            for m in first
+        ]
+        if not self.share.members:
+            return sets[0]
+        return [stack_rows(batches, order) for batches in zip(*sets, strict=True)]
+
+
+class _Recorder:
+    """Writes what the updates gave, and watches that it is finite; only process 0 writes."""
+
+    def __init__(self, run: Training, start: int) -> None:
+        config, self.members = run.config, run.program.members
+        self.config = config
+        writes = jax.process_index() == 0
+        self.metrics = JsonLines(run.workdir / "metrics.jsonl" if writes else None, start)
+        self.timing = JsonLines(run.workdir / "timing.jsonl" if writes else None, start)
+        peak = peak_flops(jax.devices()[0])
+        self.progress = Progress(
+            config.name or config.data.world,
+            config.steps,
+            start,
+            config.batch * config.pipeline.length * len(run.plan.members),
+            run.plan.flops(),
+            peak and peak * jax.device_count(),
+            silent=not writes,
+        )
+        self.lost: set[int] = set()
+
+    def write(self, step: int, values: dict[str, Any], checkpoints: Checkpoints) -> None:
+        """Writes the metrics of one update.
+
+        Raises:
+            Diverged: not finite, for a population in every member.
+        """
+        arrays = {name: np.asarray(value) for name, value in jax.device_get(values).items()}
+        finite = np.all([np.isfinite(a) for a in arrays.values()], axis=0)
+        self._check(step, arrays, finite, checkpoints)
+        self.metrics.write({"step": step, **{name: plain(a) for name, a in arrays.items()}})
+        spent = self.progress.timing(step + 1)
+        self.timing.write(spent)
+        self.progress.show(spent, float(arrays["loss"][finite].mean()))
+
+    def _check(
+        self, step: int, arrays: dict[str, np.ndarray], finite: np.ndarray, checkpoints: Checkpoints
+    ) -> None:
+        for member in np.flatnonzero(~finite) if finite.any() else ():
+            if int(member) not in self.lost:
+                self.lost.add(int(member))
+                LOG.warning(
+                    "member %d (%s) is not finite at update %d; the others go on",
+                    member,
+                    differences(self.config, int(member)),
+                    step,
+                )
+        if not finite.any():
+            kept = checkpoints.steps()
+            raise Diverged(
+                f"update {step} is not finite (loss {plain(arrays['loss'])}, gradient norm "
+                f"{plain(arrays['gradient_norm'])}); the last good checkpoint is "
+                f"{f'step {kept[-1]}' if kept else 'none'}"
+            )
+
+    def close(self) -> None:
+        """Closes the files."""
+        self.metrics.close()
+        self.timing.close()
+
+
+def plain(values: np.ndarray) -> Any:
+    """Returns numbers as JSON holds them: floats, or a list of them; None where not finite."""
+    if values.ndim:
+        return [plain(value) for value in values]
+    return float(values) if math.isfinite(values) else None
 
 
 def train(config: ConfigDict, workdir: Path) -> State | None:
     """Trains (or goes on training) the run of this folder to exactly `config.steps` updates.
 
     Writes config.json, metrics.jsonl, timing.jsonl and checkpoints/. On SIGTERM it saves at the
-    next step and returns None.
+    next step and returns None. Where there are several processes all of them call this, with the
+    same arguments and a folder that all can read; each feeds its own rows.
 
     Returns:
         The final state, or None when it was asked to stop early.
@@ -197,36 +264,13 @@ def _run(run: Training, checkpoints: Checkpoints) -> State | None:
     config, steps = run.config, run.config.steps
     state = run.state(checkpoints)
     start = int(state["step"])
-    metrics = JsonLines(run.workdir / "metrics.jsonl", start)
-    timing = JsonLines(run.workdir / "timing.jsonl", start)
-    peak = peak_flops(jax.devices()[0])
-    progress = Progress(
-        config.name or config.data.world,
-        steps,
-        start,
-        config.batch * config.pipeline.length,
-        run.flops(),
-        peak and peak * jax.device_count(),
-    )
+    records = _Recorder(run, start)
     saved = start if start in checkpoints.steps() else -1
-
-    def settle(step: int, values: dict[str, jax.Array]) -> None:
-        row = {k: float(v) for k, v in jax.device_get(values).items()}
-        if not all(math.isfinite(v) for v in row.values()):
-            kept = checkpoints.steps()
-            raise Diverged(
-                f"update {step} is not finite (loss {row['loss']}, gradient norm "
-                f"{row['gradient_norm']}); the last good checkpoint is "
-                f"{f'step {kept[-1]}' if kept else 'none'}"
-            )
-        metrics.write({"step": step, **row})
-        spent = progress.timing(step + 1)
-        timing.write(spent)
-        progress.show(spent, row["loss"])
 
     def measure(step: int) -> None:
         if step == steps or (config.eval.every and step % config.eval.every == 0):
-            metrics.write({"step": step, "held_out_loss": run.evaluate(state["params"])})
+            loss = plain(run.evaluate(state["params"]))
+            records.metrics.write({"step": step, "held_out_loss": loss})
 
     def save(step: int) -> None:
         nonlocal saved
@@ -241,14 +285,16 @@ def _run(run: Training, checkpoints: Checkpoints) -> State | None:
                 measure(t)
                 state, values = run.update(state, next(batches))
                 if pending:
-                    settle(*pending)
+                    records.write(*pending, checkpoints)
                 pending = (t, values)
                 due = config.checkpoint.every and (t + 1) % config.checkpoint.every == 0
-                if due or stop.asked or t + 1 == steps:
-                    settle(*pending)  # a checkpoint is written only after its metrics are sound
+                asked = stop.after(t + 1)
+                if due or asked or t + 1 == steps:
+                    # a checkpoint is written only after its metrics are sound
+                    records.write(*pending, checkpoints)
                     pending = None
                     save(t + 1)
-                if stop.asked:
+                if asked:
                     LOG.warning("asked to stop: saved step %d", t + 1)
                     checkpoints.wait()
                     return None
@@ -257,5 +303,4 @@ def _run(run: Training, checkpoints: Checkpoints) -> State | None:
             checkpoints.wait()
             return state
     finally:
-        metrics.close()
-        timing.close()
+        records.close()

@@ -1,18 +1,74 @@
-"""AdamW with warm-up, a learning-rate schedule and gradient clipping, as the papers use it."""
+"""AdamW with warm-up, a learning-rate schedule and gradient clipping, as the papers use it.
 
+What shapes the program (`Recipe`) is apart from the numbers that flow through it: the numbers live
+in the train state, so that one compiled step serves every learning rate, and the members of a
+population may each have their own.
+"""
+
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
 
 SCHEDULES = ("constant", "linear", "cosine")
+NUMBERS = (
+    "learning_rate",
+    "warmup",
+    "final_fraction",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "weight_decay",
+    "clip",
+)
+Numbers = Mapping[str, ArrayLike]
 
 
-def schedule(config: ConfigDict, steps: int) -> optax.Schedule:
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The structure of the optimizer.
+
+    Attributes:
+        schedule: "constant", "linear" or "cosine".  steps: updates of the whole run.
+        clipped: whether gradients are clipped.
+    """
+
+    schedule: str
+    steps: int
+    clipped: bool
+
+
+def recipe(config: ConfigDict, steps: int) -> Recipe:
+    """Returns the structure that config.optimizer asks for.
+
+    Raises:
+        InputError: an unknown schedule, or a number out of range.
+    """
+    if config.schedule not in SCHEDULES:
+        raise unknown("schedule", config.schedule, SCHEDULES, "config.optimizer.schedule")
+    if not 0 <= config.warmup <= steps:
+        raise InputError(
+            f"config.optimizer.warmup must be in 0..{steps} (steps), got {config.warmup}"
+        )
+    if config.clip < 0:
+        raise InputError(f"config.optimizer.clip must be at least 0 (0: none), got {config.clip}")
+    return Recipe(config.schedule, steps, config.clip > 0)
+
+
+def numbers(config: ConfigDict) -> dict[str, np.float32]:
+    """Returns the numbers of config.optimizer: see `NUMBERS`."""
+    return {name: np.float32(config[name]) for name in NUMBERS}
+
+
+def schedule(recipe: Recipe, numbers: Numbers) -> optax.Schedule:
     """Returns step -> learning rate.
 
     Linear warm-up from 0 over `warmup` steps (update 0 already moves: it gets 1/warmup of the
@@ -20,24 +76,19 @@ def schedule(config: ConfigDict, steps: int) -> optax.Schedule:
     the last of `steps` updates is done.
 
     Args:
-        config: config.optimizer; reads learning_rate, warmup (steps), schedule, final_fraction.
-        steps: total number of updates of the run.
+        numbers: learning_rate (peak), warmup (steps), final_fraction; may be traced.
     """
-    peak, warmup, kind = config.learning_rate, config.warmup, config.schedule
-    if kind not in SCHEDULES:
-        raise unknown("schedule", kind, SCHEDULES, "config.optimizer.schedule")
-    if not 0 <= warmup <= steps:
-        raise InputError(f"config.optimizer.warmup must be in 0..{steps} (steps), got {warmup}")
+    peak, warmup = numbers["learning_rate"], numbers["warmup"]
 
-    def rate(step: jax.Array) -> jax.Array:
-        ramp = jnp.minimum((step + 1) / max(warmup, 1), 1.0)
-        done = jnp.clip((step - warmup) / max(steps - warmup, 1), 0.0, 1.0)
+    def rate(step: Any) -> Any:
+        ramp = jnp.minimum((step + 1) / jnp.maximum(warmup, 1), 1.0)
+        done = jnp.clip((step - warmup) / jnp.maximum(recipe.steps - warmup, 1), 0.0, 1.0)
         left = {
             "constant": jnp.ones_like(done),
             "linear": 1 - done,
             "cosine": 0.5 * (1 + jnp.cos(jnp.pi * done)),
-        }[kind]
-        floor = config.final_fraction if kind != "constant" else 0.0
+        }[recipe.schedule]
+        floor = numbers["final_fraction"] if recipe.schedule != "constant" else 0.0
         return peak * ramp * (floor + (1 - floor) * left)
 
     return rate
@@ -50,21 +101,20 @@ def decayed(params: Any) -> Any:
     )
 
 
-def make_optimizer(config: ConfigDict, steps: int) -> optax.GradientTransformation:
+def make_optimizer(recipe: Recipe, numbers: Numbers) -> optax.GradientTransformation:
     """Returns AdamW (decoupled decay scaled by the learning rate) behind global-norm clipping.
 
     Args:
-        config: config.optimizer; reads clip (0: none), beta1, beta2, epsilon, weight_decay and the
-            keys of `schedule`.
+        numbers: see `NUMBERS`; may be traced.
     """
     adamw = optax.adamw(
-        schedule(config, steps),
-        b1=config.beta1,
-        b2=config.beta2,
-        eps=config.epsilon,
-        weight_decay=config.weight_decay,
+        schedule(recipe, numbers),
+        b1=numbers["beta1"],
+        b2=numbers["beta2"],
+        eps=numbers["epsilon"],
+        weight_decay=numbers["weight_decay"],
         mask=decayed,
     )
-    if config.clip < 0:
-        raise InputError(f"config.optimizer.clip must be at least 0 (0: none), got {config.clip}")
-    return optax.chain(optax.clip_by_global_norm(config.clip), adamw) if config.clip else adamw
+    if not recipe.clipped:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(numbers["clip"]), adamw)

@@ -36,34 +36,49 @@ def peak_flops(device: jax.Device) -> float | None:
     return next((peak for name, peak in PEAK_FLOPS.items() if kind.startswith(name)), None)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the complete rows of a JSON-lines file; a cut last line is left out."""
+def read_rows(path: Path, member: int | None = None) -> list[dict[str, Any]]:
+    """Returns the complete rows of a JSON-lines file; a cut last line is left out.
+
+    Args:
+        member: of a population: its own values instead of the lists of all members'.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is not complete
-    return [json.loads(line) for line in lines if line]
+    rows = [json.loads(line) for line in lines if line]
+    if member is None:
+        return rows
+    return [
+        {key: v[member] if isinstance(v, list) else v for key, v in row.items()} for row in rows
+    ]
 
 
 class JsonLines:
     """Appends rows to a file, a line each.
 
     Args:
+        path: the file; None: nothing is written, another process does.
         start: rows whose "step" is at or after this are removed first.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path | None, start: int) -> None:
+        self.file: TextIO | None = None
+        if path is None:
+            return
         kept = [row for row in read_rows(path) if row["step"] < start]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-        self.file: TextIO = path.open("a")
+        self.file = path.open("a")
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends one row and hands it to the operating system."""
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
+        if self.file:
+            self.file.write(json.dumps(row, allow_nan=False) + "\n")
+            self.file.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self.file.close()
+        if self.file:
+            self.file.close()
 
 
 def clock(seconds: float) -> str:
@@ -80,12 +95,20 @@ class Progress:
     Args:
         what: the run's name.  steps: total updates.  start: updates already done.
         tokens: tokens per update.  flops: floating-point operations per update.
-        peak: FLOP/s of all devices together, or None.
+        peak: FLOP/s of all devices together, or None.  silent: `show` shows nothing.
     """
 
     def __init__(
-        self, what: str, steps: int, start: int, tokens: int, flops: float, peak: float | None
+        self,
+        what: str,
+        steps: int,
+        start: int,
+        tokens: int,
+        flops: float,
+        peak: float | None,
+        silent: bool = False,
     ) -> None:
+        self.silent = silent
         self.what, self.steps, self.start = what, steps, start
         self.tokens, self.flops, self.peak = tokens, flops, peak
         self.live = sys.stderr.isatty()
@@ -116,7 +139,7 @@ class Progress:
         """Draws the bar on standard error, at most five times a second (every 10 s in a log)."""
         now, done = time.monotonic(), timing["step"]
         last = done == self.steps
-        if not timing["tokens_per_second"] and not last:
+        if self.silent or (not timing["tokens_per_second"] and not last):
             return
         if now - self.shown < (0.2 if self.live else 10) and not last:
             return

@@ -24,8 +24,8 @@ PACKING = PackingConfig(12, "best_fit", rows_per_block=1)
 
 def fed(sharding: NamedSharding) -> Iterator[dict[str, jax.Array]]:
     """The batches START .. START + STEPS - 1 as this process sees them."""
-    hosts, host = host_share(sharding, BATCH)
-    dataset = stream(Toy(), PACKING, SEED, BATCH, START, hosts, host)
+    share = host_share(sharding, BATCH)
+    dataset = stream(Toy(), PACKING, SEED, BATCH, START, share.hosts, share.host)
     batches = device_batches(dataset, sharding)
     yield from islice(batches, STEPS)
     batches.close()

@@ -8,7 +8,6 @@ import sys
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from physlm_jax.data import cfg, open_world
@@ -29,6 +28,7 @@ from physlm_jax.probes.divergence import kl
 from physlm_jax.probes.held_out import Mean, fresh
 from physlm_jax.training.checkpoint import Checkpoints
 from physlm_jax.training.config import base, model_config, set_data
+from physlm_jax.training.optimizer import numbers, recipe
 from physlm_jax.training.step import init_state
 
 WORLD = cfg_world("cfg3b", under=13)  # 512 derivations, strings of 12 to 18 tokens
@@ -311,7 +311,8 @@ def workdir(tmp_path_factory):
     model = model_config(config, open_world(config.data))
     folder = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(folder)
-    checkpoints.save(init_state(model, optax.adam(1e-3), jax.random.key(0)), config.to_dict())
+    plan = recipe(config.optimizer, config.steps), numbers(config.optimizer)
+    checkpoints.save(init_state(model, *plan, jax.random.key(0)), config.to_dict())
     checkpoints.close()
     return folder
 

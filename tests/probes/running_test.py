@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import jax
-import optax
 import pytest
 
 from physlm_jax.data import open_world
@@ -13,6 +12,7 @@ from physlm_jax.errors import InputError
 from physlm_jax.probes import running
 from physlm_jax.training.checkpoint import Checkpoints
 from physlm_jax.training.config import base, model_config, set_data
+from physlm_jax.training.optimizer import numbers, recipe
 from physlm_jax.training.step import init_state
 
 SMALL = {"steps": 3, "batch": 8, "strings": 10, "heads": 2, "head_dim": 4, "reuse": 3}
@@ -28,7 +28,8 @@ def workdir(tmp_path_factory):
     model = model_config(config, open_world(config.data))
     folder = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(folder)
-    checkpoints.save(init_state(model, optax.adam(1e-3), jax.random.key(0)), config.to_dict())
+    plan = recipe(config.optimizer, config.steps), numbers(config.optimizer)
+    checkpoints.save(init_state(model, *plan, jax.random.key(0)), config.to_dict())
     checkpoints.wait()
     checkpoints.close()
     return folder

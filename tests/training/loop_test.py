@@ -16,7 +16,7 @@ from physlm_jax.training import loop
 from physlm_jax.training.checkpoint import load_run
 from physlm_jax.training.config import packing_config
 from physlm_jax.training.loop import Diverged, Training, train
-from physlm_jax.training.step import summed_loss
+from physlm_jax.training.loss import summed_loss
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +149,6 @@ def test_mistakes_give_one_line_and_write_nothing(tmp_path, changes, message):
 def test_best_fit_rows_train_with_segments(tmp_path):
     config = tiny(pipeline__mode="best_fit", pipeline__length=32, steps=2)
     run = Training(config, tmp_path / "run")
-    assert run.packing.mode == "best_fit"
+    assert run.plan.packing.mode == "best_fit"
     assert train(config, tmp_path / "run") is not None
     assert rows(tmp_path / "run")[1]["tokens"] < 4 * 32  # padding is not counted

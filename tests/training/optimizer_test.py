@@ -7,7 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError
-from physlm_jax.training.optimizer import make_optimizer, schedule
+from physlm_jax.training import optimizer as optimizers
+from physlm_jax.training.optimizer import numbers, recipe
 
 
 def settings(**changes):
@@ -23,6 +24,14 @@ def settings(**changes):
         "clip": 1.0,
     }
     return ConfigDict({**values, **changes})
+
+
+def make_optimizer(c, steps):
+    return optimizers.make_optimizer(recipe(c, steps), numbers(c))
+
+
+def schedule(c, steps):
+    return optimizers.schedule(recipe(c, steps), numbers(c))
 
 
 def twin(params, gradients, c, rates):

@@ -16,8 +16,9 @@ from physlm_jax.data import open_world
 from physlm_jax.models import transformer
 from physlm_jax.parallel.mesh import make_mesh
 from physlm_jax.training.config import model_config
-from physlm_jax.training.optimizer import make_optimizer, schedule
-from physlm_jax.training.step import init_state, make_train_step, summed_loss
+from physlm_jax.training.loss import summed_loss
+from physlm_jax.training.optimizer import numbers, recipe
+from physlm_jax.training.step import Program, init_state, make_train_step
 
 
 def numpy_params(shapes, seed=0):
@@ -43,13 +44,10 @@ def numpy_batch(rows=4, length=16, vocab=6, seed=1):
 def stepper(accumulation=1, **changes):
     c = tiny(**changes)
     model = model_config(c, open_world(c.data))
-    optimizer = make_optimizer(c.optimizer, c.steps)
-    rate = schedule(c.optimizer, c.steps)
-    mesh = make_mesh(c.mesh)
-    step = make_train_step(model, optimizer, rate, mesh, accumulation=accumulation, segmented=False)
-    state = init_state(model, optimizer, jax.random.key(0))
+    program = Program(model, recipe(c.optimizer, c.steps), make_mesh(c.mesh), accumulation)
+    state = init_state(model, program.recipe, numbers(c.optimizer), jax.random.key(0))
     state["params"] = numpy_params(state["params"])
-    return model, step, state
+    return model, make_train_step(program), state
 
 
 def test_loss_is_the_cross_entropy_of_the_weighted_targets():
