@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from physlm_jax.parallel.mesh import constrain
+from physlm_jax.parallel.mesh import constrain, gathered
 
 
 def normal(key: jax.Array, shape: Sequence[int], std: float) -> jax.Array:
@@ -37,14 +37,16 @@ class Linear(nnx.Module):
         key: jax.Array,
     ) -> None:
         shape = (*inputs.values(), *outputs.values())
-        self.kernel = parameter(normal(key, shape, std), *inputs, *outputs)
-        self.bias = parameter(jnp.zeros(tuple(outputs.values())), *outputs) if bias else None
+        self.axes = (*inputs, *outputs)
+        self.kernel = parameter(normal(key, shape, std), *self.axes)
+        small = ("vector" if name == "embed" else name for name in outputs)
+        self.bias = parameter(jnp.zeros(tuple(outputs.values())), *small) if bias else None
         self.contract = len(inputs)
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
         lead, axes = x.shape[: -self.contract], self.contract
-        kernel = self.kernel[...].astype(self.dtype)
+        kernel = gathered(self.kernel[...], self.axes, self.dtype)
         features = kernel.shape[axes:]
         fan_in = math.prod(kernel.shape[:axes])
         # one plain matrix product: XLA's CPU backend is slower on structured contractions
@@ -56,8 +58,8 @@ class Norm(nnx.Module):
     """LayerNorm or RMSNorm over the last axis, computed in float32."""
 
     def __init__(self, width: int, *, kind: str, epsilon: float, bias: bool) -> None:
-        self.scale = parameter(jnp.ones(width), "embed")
-        self.bias = parameter(jnp.zeros(width), "embed") if bias and kind == "layernorm" else None
+        self.scale = parameter(jnp.ones(width), "vector")
+        self.bias = parameter(jnp.zeros(width), "vector") if bias and kind == "layernorm" else None
         self.kind = kind
         self.epsilon = epsilon
 

@@ -20,7 +20,7 @@ from flax import nnx
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import attention
 from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
-from physlm_jax.parallel.mesh import constrain
+from physlm_jax.parallel.mesh import constrain, gathered
 
 Params = dict[str, Any]
 
@@ -262,16 +262,21 @@ class Transformer(nnx.Module):
 
     def embed(self, tokens_BT: jax.Array, places: jax.Array) -> jax.Array:
         """[B, T, D]: token embeddings plus learned positions."""
-        x = self.embedding[...][tokens_BT]
+        x = self._look_up(self.embedding, "vocab", tokens_BT)
         if self.positions is not None:
-            x = x + self.positions[...][places]
-        return constrain(x.astype(self.c.dtype), "batch", "length", None)
+            x = x + self._look_up(self.positions, "position", places)
+        return constrain(x, "batch", "length", None)
+
+    def _look_up(self, table: nnx.Param, axis: str, index: jax.Array) -> jax.Array:
+        """Rows of a table [axis, D]; its gradient is summed in float32, whole, then cut."""
+        whole = gathered(table[...], (axis, "embed"), jnp.dtype(jnp.float32))
+        return constrain(whole, axis, None)[index].astype(self.c.dtype)
 
     def unembed(self, x_BTD: jax.Array) -> jax.Array:
         """float32[B, T, V]: logits of the normed final residual stream."""
         if self.output is not None:
             return self.output(x_BTD).astype(jnp.float32)
-        embedding = self.embedding[...].astype(self.c.dtype)
+        embedding = gathered(self.embedding[...], ("vocab", "embed"), jnp.dtype(self.c.dtype))
         return jnp.einsum("btd,vd->btv", x_BTD, embedding, preferred_element_type=jnp.float32)
 
     def __call__(
@@ -398,11 +403,12 @@ def apply(
     return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)
 
 
-def output_map(params: Params) -> jax.Array:
-    """Returns float32[V, D]: the rows that `Output.final` is multiplied with for logits."""
+def output_map(config: TransformerConfig, params: Params) -> jax.Array:
+    """Returns [V, D] in the compute dtype: what `Output.final` is multiplied with for logits."""
+    dtype = jnp.dtype(config.dtype)
     if "output" in params:
-        return params["output"]["kernel"].T
-    return params["embedding"]
+        return gathered(params["output"]["kernel"], ("embed", "vocab"), dtype).T
+    return gathered(params["embedding"], ("vocab", "embed"), dtype)
 
 
 def parameter_count(config: TransformerConfig) -> int:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
-from physlm_jax.parallel.mesh import constrain
+from physlm_jax.parallel.mesh import constrain, row_groups
 
 Batch = dict[str, jax.Array]
 LOGITS = 2**28  # bytes of float32 logits that one device should hold at a time
@@ -42,7 +42,7 @@ def summed_loss(
         logits=False,
     ).final
     assert states is not None
-    output = transformer.output_map(params)
+    output = transformer.output_map(config, params)
     loss = cross_entropy(chunks, states, output, batch["targets"], batch["weights"])
     return loss, batch["weights"].sum()
 
@@ -68,62 +68,81 @@ def cross_entropy(
 
     Args:
         chunks: see `summed_loss`.
-        x_BTD: states; products run in their dtype.  w_VD: float32 output map.
+        x_BTD, w_VD: states and output map, of one dtype, in which products run.
         targets_BT: int32.  weights_BT: float32; no gradient flows to them.
     """
-
-    def one(rows: Any) -> jax.Array:
-        return _logits(rows, w_VD)[-1]
-
+    rows = _cut(chunks, (x_BTD, targets_BT, weights_BT))
     if chunks == 1:
-        return one((x_BTD, targets_BT, weights_BT))
-    cut = _cut(chunks, (x_BTD, targets_BT, weights_BT))
-    return jax.lax.scan(lambda total, rows: (total + one(rows), None), jnp.zeros(()), cut)[0]
+        return _piece(rows, w_VD)[-1]
+    return jax.lax.map(lambda piece: _piece(piece, w_VD)[-1], rows).sum()
 
 
-def _logits(rows: Any, w_VD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def _piece(rows: Any, w_VD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Returns exp(logits - max), 1 / their sum, where the targets are, and the summed loss."""
     x, targets, weights = rows
-    w = w_VD.astype(x.dtype)
-    logits = jnp.einsum("btd,vd->btv", x, w, preferred_element_type=jnp.float32)
-    logits = constrain(logits, "batch", "length", "vocab")
+    logits = jnp.einsum("gbtd,vd->gbtv", x, w_VD, preferred_element_type=jnp.float32)
+    logits = constrain(logits, *_axes(logits), "length", "vocab")
     top = jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     e = jnp.exp(logits - top)
     total = e.sum(-1, keepdims=True)
     # a comparison instead of a look-up: the vocabulary may be cut over devices
-    hit = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == targets[..., None]
+    hit = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 3) == targets[..., None]
     own = jnp.where(hit, logits, 0.0).sum(-1, keepdims=True)
     loss = jnp.vdot((jnp.log(total) + top - own)[..., 0], weights)
     return e, 1 / total, hit, loss
 
 
-def _forward(chunks: int, x_BTD: Any, w_VD: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-    def one(d_w: jax.Array | None, rows: Any) -> tuple[Any, tuple[jax.Array, jax.Array]]:
-        e, scale, hit, loss = _logits(rows, w_VD)
-        x, _, weight = rows
-        d_logits = ((e * scale - hit) * weight[..., None]).astype(x.dtype)
-        d_x = jnp.einsum("btv,vd->btd", d_logits, w_VD.astype(x.dtype))
-        more = jnp.einsum("btv,btd->vd", d_logits, x, preferred_element_type=jnp.float32)
-        return (more if d_w is None else d_w + more), (loss, d_x)
+def _gradients(rows: Any, w_VD: jax.Array, out: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the loss and its gradients of the states and, laid out as `out`, of the map."""
+    e, scale, hit, loss = _piece(rows, w_VD)
+    x, _, weights = rows
+    d_logits = ((e * scale - hit) * weights[..., None]).astype(x.dtype)
+    d_x = jnp.einsum("gbtv,vd->gbtd", d_logits, w_VD)
+    d_w = jnp.einsum(f"gbtv,gbtd->{out}", d_logits, x, preferred_element_type=jnp.float32)
+    return loss, d_x, d_w
 
+
+def _forward(chunks: int, x_BTD: Any, w_VD: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+    rows = _cut(chunks, (x_BTD, targets, weights))
     if chunks == 1:
-        d_w, (loss, d_x) = one(None, (x_BTD, targets, weights))
-        return loss, (d_x, d_w)
-    cut = _cut(chunks, (x_BTD, targets, weights))
-    d_w, (losses, d_x) = jax.lax.scan(one, jnp.zeros_like(w_VD), cut)
-    return losses.sum(), (d_x.swapaxes(0, 1).reshape(x_BTD.shape), d_w)
+        loss, d_x, d_w = _gradients(rows, w_VD, "vd")
+        return loss, (d_x[0], d_w.astype(w_VD.dtype))
+
+    def add(d_w: jax.Array, piece: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        loss, d_x, more = _gradients(piece, w_VD, "gvd")
+        return constrain(d_w + more, "batch", "vocab", None), (loss, d_x)
+
+    # each group of devices sums its own; they meet once, after the loop
+    zeros = jnp.zeros((rows[0].shape[1], *w_VD.shape), jnp.float32)
+    d_w, (losses, d_x) = jax.lax.scan(add, constrain(zeros, "batch", "vocab", None), rows)
+    d_x = d_x.transpose(1, 2, 0, 3, 4).reshape(x_BTD.shape)
+    return losses.sum(), (d_x, d_w.sum(0).astype(w_VD.dtype))
 
 
 def _backward(chunks: int, saved: Any, g: jax.Array) -> tuple[Any, ...]:
     d_x, d_w = saved
-    return g.astype(d_x.dtype) * d_x, g * d_w, None, None
+    return g.astype(d_x.dtype) * d_x, g.astype(d_w.dtype) * d_w, None, None
 
 
 cross_entropy.defvjp(_forward, _backward)
 
 
+def _axes(x: jax.Array) -> tuple[str | None, str | None]:
+    """The logical names of [groups, rows]: the batch is cut over the groups if there are any."""
+    return ("batch", None) if x.shape[0] > 1 else (None, "batch")
+
+
 def _cut(chunks: int, rows: Any) -> Any:
-    """[B, T, ...] -> [chunks, B, T / chunks, ...]: every piece still spans all devices."""
-    return jax.tree.map(
-        lambda x: x.reshape(x.shape[0], chunks, -1, *x.shape[2:]).swapaxes(0, 1), rows
-    )
+    """[B, T, ...] -> [groups, B / groups, T, ...], pieces of T in front where there are several.
+
+    With one piece there is one group. With more, a group is what lies on one device.
+    """
+    if chunks == 1:
+        return jax.tree.map(lambda x: x[None], rows)
+    groups = row_groups()
+
+    def cut(x: jax.Array) -> jax.Array:
+        shape = (groups, x.shape[0] // groups, chunks, x.shape[1] // chunks, *x.shape[2:])
+        return x.reshape(shape).transpose(2, 0, 1, *range(3, len(shape)))
+
+    return jax.tree.map(cut, rows)
