@@ -19,7 +19,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.parallel import processes
 from physlm_jax.parallel.processes import Job, Place
 
-COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench")
+COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep")
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from physlm_jax.errors import InputError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 STEP = flags.DEFINE_integer("step", None, "Checkpoint to read; default: the newest.")
+MEMBER = flags.DEFINE_integer("member", None, "Of a population: which run, from 0.")
 PROMPT = flags.DEFINE_string("prompt", "", "What follows BOS, as the vocabulary writes it.")
 COUNT = flags.DEFINE_integer("count", 16, "Number of samples.")
 TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Divides the logits; 0: the likeliest token.")
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     from physlm_jax.probes import generation, held_out
     from physlm_jax.training.checkpoint import load_run
 
-    run = load_run(WORKDIR.value, STEP.value)
+    run = load_run(WORKDIR.value, STEP.value, MEMBER.value)
     vocabulary = run.world.vocabulary
     judged = held_out.as_cfg(run.world) if JUDGE.value else None
     prompt = [vocabulary.bos, *vocabulary.encode(PROMPT.value).tolist()]

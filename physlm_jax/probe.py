@@ -22,6 +22,7 @@ from physlm_jax.probes import running
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run", required=True)
 _PROBE = flags.DEFINE_string("probe", "ancestors", f"one of {', '.join(running.modules())}")
 _STEP = flags.DEFINE_integer("step", None, "checkpoint to read; default: the last")
+_MEMBER = flags.DEFINE_integer("member", None, "of a population: which run, from 0")
 _CONTROL = flags.DEFINE_bool("control", False, "probe an untrained model of the same shape")
 
 _DEFINE: dict[type, Callable[..., Any]] = {
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument: {argv[1]}")
     given = {flag: holder.value for flag, holder in _SETTINGS.items() if holder.present}
     measured, path = running.run_probe(
-        _WORKDIR.value, _PROBE.value, _STEP.value, _CONTROL.value, given
+        _WORKDIR.value, _PROBE.value, _STEP.value, _CONTROL.value, given, _MEMBER.value
     )
     print(f"{measured.table()}\n\n{path}")
 

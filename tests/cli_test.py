@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench")
+ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep")
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -48,6 +48,15 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         (("physlm_jax.reproduce", "--study=cgf"), "unknown study"),
         (("physlm_jax.reproduce", "--study=cfg", "--scale=huge"), "scale"),
         (("physlm_jax.report", "--results=never"), "never"),
+        (("physlm_jax.sweep", "--workdir=never", "--config=configs/nothing.py:x"), "nothing.py"),
+        (
+            ("physlm_jax.sweep", "--workdir=never", TRAIN[2] + "cfg3b,laptop", "--set=stepz=3"),
+            "did you mean 'steps'",
+        ),
+        (
+            ("physlm_jax.sweep", "--workdir=never", TRAIN[2] + "cfg3b,laptop", "--group=1"),
+            "plan them first",
+        ),
         (("physlm_jax.bench", "tran"), "did you mean 'train'"),
         (("physlm_jax.cli", "tran"), "did you mean 'train'"),
     ],

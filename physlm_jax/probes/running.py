@@ -86,13 +86,15 @@ def run_probe(
     step: int | None = None,
     control: bool = False,
     given: Mapping[str, Any] | None = None,
+    member: int | None = None,
 ) -> tuple[Measurement, Path]:
-    """Runs a probe on a run and writes `probes/<name>-step<n>[-control].json` in its folder.
+    """Runs a probe on a run and writes `probes/<name>-step<n>[-member<m>][-control].json` there.
 
     Args:
         workdir: the run's folder. probe: the probe's name. step: which checkpoint, None: the last.
         control: probe an untrained model of the same shape instead.
         given: settings by flag.
+        member: of a population.
 
     Returns:
         The measurement and the file.
@@ -111,13 +113,14 @@ def run_probe(
             raise unknown("option", flag, known, f"probe '{probe}'")
     chosen = {known[flag].field: known[flag].value(v) for flag, v in (given or {}).items()}
     settings = module.Settings(**chosen)
-    run = load_run(workdir, step)
+    run = load_run(workdir, step, member)
     if control:
         key = jax.random.key(stream_key(getattr(settings, "seed", 0), "control") >> 33)
         run = dataclasses.replace(run, params=transformer.init(run.model, key))
     measured = module.measure(run, settings)
-    suffix = f"-step{run.step}" + ("-control" if control else "")
+    suffix = f"-step{run.step}" + ("" if member is None else f"-member{member}")
+    suffix += "-control" if control else ""
     path = Path(workdir) / "probes" / f"{measured.name}{suffix}.json"
-    about = {"probe": probe, "step": run.step, "control": control}
+    about = {"probe": probe, "step": run.step, "member": member, "control": control}
     write_text(path, json.dumps({**about, **measured.data}, allow_nan=False))
     return measured, path

@@ -115,23 +115,9 @@ def _interval(m: Mean) -> Estimate:
 
 
 @functools.lru_cache(maxsize=64)
-def _generated(handle: _Handle, cut: int, count: int) -> generation.Generations:
-    run = handle.run
+def _generated(run: Run, cut: int, count: int) -> generation.Generations:
     sampler = transformer_sampler(run.model, run.params, stop=run.world.vocabulary.eos)
     return generation.accuracy(sampler, _world(run), cut=cut, count=count)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Handle:
-    """A run as a key of caches: claims that look at the same samples make them once."""
-
-    folder: str
-    step: int
-    run: Run = dataclasses.field(compare=False, repr=False)
-
-    @classmethod
-    def of(cls, run: Run) -> _Handle:
-        return cls(str(run.workdir), run.step, run)
 
 
 def _world(run: Run) -> cfg.CfgWorld:
@@ -161,7 +147,7 @@ def accuracy(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
         first, label = each[0], _label(each[0])
         paper: Sequence[float | None] = reported.ACCURACY.get(_key(first), (None, None))
         for cut, theirs in zip((0, _longest_cut(_world(first))), paper, strict=True):
-            shares = [_share(_generated(_Handle.of(r), cut, effort.samples)) for r in each]
+            shares = [_share(_generated(r, cut, effort.samples)) for r in each]
             figures.append(
                 Figure.of(
                     f"{label}, cut {cut}",
@@ -191,7 +177,7 @@ def accuracy(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
 def _learning_curve(each: Sequence[Run]) -> Curve:
     series = []
     for number, run in enumerate(each):
-        rows = read_rows(run.workdir / "metrics.jsonl")
+        rows = read_rows(run.workdir / "metrics.jsonl", run.member)
         losses = [(r["step"], r["loss"]) for r in rows if "loss" in r]
         every = max(1, len(losses) // 300)
         held = [(r["step"], r["held_out_loss"]) for r in rows if "held_out_loss" in r]
@@ -214,7 +200,7 @@ def _learning_curve(each: Sequence[Run]) -> Curve:
 
 
 def _samples(run: Run, count: int) -> Text:
-    made = _generated(_Handle.of(run), 0, count)
+    made = _generated(run, 0, count)
     shown = generation.examples(made, _world(run), 12)
     return Text(
         f"{_label(run)}: strings it writes, judged by the exact parser",
@@ -233,7 +219,7 @@ def entropy(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
     rows = []
     for each in trained.values():
         label, key, world = _label(each[0]), _key(each[0]), _world(each[0])
-        made = [_generated(_Handle.of(r), 0, effort.samples) for r in each]
+        made = [_generated(r, 0, effort.samples) for r in each]
         found = [_interval(generation.entropy(m.samples)) for m in made]
         figures.append(
             Figure.of(
@@ -307,9 +293,9 @@ def _holds_two(run: Run) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _probed(handle: _Handle, probe: ProbeConfig, control: bool) -> tuple[AncestorResult, ...]:
+def _probed(run: Run, probe: ProbeConfig, control: bool) -> tuple[AncestorResult, ...]:
     """The results of the full and the diagonal mask, fitted together."""
-    run, params = handle.run, handle.run.params
+    run, params = run, run.params
     if control:
         key = jax.random.key(stream_key(int(run.config.seed), "control") >> 33)
         params = random_control(run.model, key)
@@ -326,7 +312,7 @@ def _read(
 ) -> Estimate:
     found = []
     for run in each:
-        result = _probed(_Handle.of(run), probe, control)[_MASKS.index(mask)]
+        result = _probed(run, probe, control)[_MASKS.index(mask)]
         count = result.score("symbols", level).regions[region]
         found.append(statistics.token_accuracy(count.correct, count.total))
     return statistics.over_seeds(found, (0, 1))
@@ -410,7 +396,7 @@ def _trees(run: Run, probe: ProbeConfig, mask: str) -> list[Tree]:
     """The first test string's tree, with what the probe reads at the end of each subtree."""
     if mask != "diagonal":
         return []
-    found = _probed(_Handle.of(run), probe, False)[_MASKS.index(mask)].trees
+    found = _probed(run, probe, False)[_MASKS.index(mask)].trees
     return [_tree(run, verdict) for verdict in found[:1]]
 
 

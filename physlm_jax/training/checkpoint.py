@@ -235,9 +235,9 @@ class _disk_errors:
             cause = cause.__cause__ or cause.__context__
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A trained (or half-trained) run, opened for reading.
+    """A trained (or half-trained) run, opened for reading; two of one checkpoint are equal.
 
     Attributes:
         workdir: its folder.  config: its full configuration.  model: the network's.
@@ -252,6 +252,17 @@ class Run:
     step: int
     world: World
     member: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int | None]:
+        """What tells it from other runs."""
+        return str(self.workdir), self.step, self.member
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 def load_run(workdir: str | Path, step: int | None = None, member: int | None = None) -> Run:

@@ -8,6 +8,7 @@ the configuration here, never repeated in it.
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -120,13 +121,19 @@ def find(path: str) -> Path:
 
 def load(spec: str) -> ConfigDict:
     """Returns the configuration `path.py:arguments`, e.g. "configs/cfg.py:cfg3f,paper"."""
-    path, _, argument = spec.partition(":")
+    module, argument = load_module(spec), spec.partition(":")[2]
+    return module.get_config(argument) if argument else module.get_config()
+
+
+def load_module(spec: str) -> ModuleType:
+    """Returns the configuration file of a spec `path.py:arguments` as a module."""
+    path = spec.partition(":")[0]
     found = importlib.util.spec_from_file_location("physlm_config", find(path))
     if found is None or found.loader is None:
         raise InputError(f"config file '{path}' is not a Python file")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    return module.get_config(argument) if argument else module.get_config()
+    return module
 
 
 def model_config(config: ConfigDict, world: World) -> TransformerConfig:
@@ -180,12 +187,13 @@ def as_dict(config: ConfigDict) -> dict[str, Any]:
     return json.loads(config.to_json())
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a nested dict as one of dotted keys."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        flat |= _flat(value, path + ".") if isinstance(value, dict) else {path: value}
-    return flat
+        found |= flat(value, path + ".") if isinstance(value, dict) else {path: value}
+    return found
 
 
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
@@ -200,8 +208,8 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     mine = as_dict(config)
     new = not path.exists()
     if not new:
-        theirs = _flat(json.loads(path.read_text()))
-        ours = _flat(mine)
+        theirs = flat(json.loads(path.read_text()))
+        ours = flat(mine)
         for key in sorted({*theirs, *ours}):
             if key.startswith(FREE) or theirs.get(key) == ours.get(key):
                 continue

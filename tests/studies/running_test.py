@@ -51,7 +51,7 @@ def reproduce(folder: Path, *flags: str) -> subprocess.CompletedProcess:
 def test_all_claims_of_two_seeds_end_on_one_page(tmp_path):
     done = reproduce(tmp_path, "--seeds=2")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr.count("training cfg3b/14,laptop") == 2
+    assert done.stderr.count("training cfg3b/14,laptop, seeds 0-1") == 1
     kept = sorted(p.stem for p in (tmp_path / "results/cfg/laptop").glob("*.json"))
     assert kept == [
         "ancestor-probe",
