@@ -48,6 +48,7 @@ class TransformerConfig:
         unroll: layers per iteration of the scan, 0 for all (fastest, compiles slowest).
         remat: what the backward pass recomputes: "none", all but matrix products ("dots"), "full".
         attention: back end, see models.attention.BACKENDS; "auto" is the platform's fastest.
+        platform: of the devices compiled for, as `for_platform` sets it; "" for JAX's default.
     """
 
     vocab_size: int
@@ -73,6 +74,7 @@ class TransformerConfig:
     unroll: int = 0
     remat: str = "none"
     attention: str = "auto"
+    platform: str = ""
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -156,7 +158,7 @@ class Attention(nnx.Module):
         self.key = make(embed, kv_heads, std=c.init_std, key=k)
         self.value = make(embed, kv_heads, std=c.init_std, key=v)
         self.out = make(heads, embed, std=c.init_std / (2 * c.layers) ** 0.5, key=o)
-        self.backend = c.attention
+        self.backend, self.platform = c.attention, c.platform
 
     def __call__(
         self,
@@ -187,6 +189,7 @@ class Attention(nnx.Module):
             v_BTGK,
             visibility,
             backend=self.backend,
+            platform=self.platform,
             with_weights=with_weights,
         )
         return self.out(mixed), weights, None
@@ -409,6 +412,31 @@ def output_map(config: TransformerConfig, params: Params) -> jax.Array:
     if "output" in params:
         return gathered(params["output"]["kernel"], ("embed", "vocab"), dtype).T
     return gathered(params["embedding"], ("vocab", "embed"), dtype)
+
+
+def for_platform(
+    config: TransformerConfig, platform: str, *, segmented: bool = False, population: bool = False
+) -> TransformerConfig:
+    """Returns the config with its attention back end settled for the devices it is compiled for.
+
+    Args:
+        platform: of those devices ("cpu", "gpu", "tpu"), which need not be here.
+        segmented: rows of `max_length` tokens hold segments that must not see each other.
+        population: the whole model will be vmapped.
+    Raises:
+        InputError: an explicit back end that cannot be honoured; see `attention.resolve`.
+    """
+    variant = attention.Variant(
+        dtype=config.dtype,
+        head_size=config.head_size,
+        heads=config.heads,
+        key_heads=config.key_heads,
+        queries=config.max_length,
+        keys=config.max_length,
+        asks=attention.asked(causal=config.causal, segmented=segmented, mapped=population),
+    )
+    chosen = attention.resolve(config.attention, platform, variant)
+    return dataclasses.replace(config, attention=chosen, platform=platform)
 
 
 def parameter_count(config: TransformerConfig) -> int:
