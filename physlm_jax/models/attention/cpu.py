@@ -6,48 +6,14 @@ that a causal mask hides from a whole block of queries.
 Shapes: B batch, T queries, S keys, H heads, G key/value heads, K head size.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from physlm_jax.models.attention.visibility import NEGATIVE, Visibility
 
-
-@jax.custom_vjp
-def _manual(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return _manual_forward(q, k, v, mask)[0]
-
-
-def _manual_forward(q, k, v, mask):
-    """q [B, H, T, K] (already scaled), k, v [B, H, S, K], mask [B or 1, 1, T, S] -> [B, H, T, K].
-
-    Keeps e = exp(score - max) unnormalised: the weights are e * z with z = 1 / sum(e).
-    """
-    scores = jnp.einsum("bhtk,bhsk->bhts", q, k, preferred_element_type=jnp.float32)
-    if mask is not None:
-        scores = scores + jnp.where(mask, 0.0, NEGATIVE)
-    e = jnp.exp(scores - scores.max(-1, keepdims=True))
-    z = 1 / e.sum(-1, keepdims=True)
-    out = jnp.einsum("bhts,bhsk->bhtk", e.astype(v.dtype), v) * z
-    return out.astype(v.dtype), (q, k, v, e, z, out)
-
-
-def _manual_backward(saved, d_out):
-    """With w = e z: dv = w' do, ds = w * (do v' - sum(do * out)), dq = ds k, dk = ds' q."""
-    q, k, v, e, z, out = saved
-    scaled = d_out * z
-    inner = (scaled * out).sum(-1, keepdims=True)
-    e_v = e.astype(v.dtype)
-    d_v = jnp.einsum("bhts,bhtk->bhsk", e_v, scaled.astype(v.dtype))
-    d_w = jnp.einsum(
-        "bhtk,bhsk->bhts", scaled.astype(v.dtype), v, preferred_element_type=jnp.float32
-    )
-    d_scores = (e * (d_w - inner)).astype(q.dtype)
-    d_q = jnp.einsum("bhts,bhsk->bhtk", d_scores, k)
-    d_k = jnp.einsum("bhts,bhtk->bhsk", d_scores, q)
-    return d_q, d_k, d_v, None
-
-
-_manual.defvjp(_manual_forward, _manual_backward)
+Blocks = tuple[tuple[int, int, int], ...]  # first query, last query + 1, keys 0.. that they see
 
 
 def manual(
@@ -62,12 +28,64 @@ def manual(
     if H != G:
         k_BSGK, v_BSGK = (jnp.repeat(x, H // G, axis=2) for x in (k_BSGK, v_BSGK))
     q, k, v = (x.swapaxes(1, 2) for x in (q_BTHK * K**-0.5, k_BSGK, v_BSGK))
-    mask = visibility.mask(T, S)
     whole_rows = visibility.causal and visibility.aligned and T == S
     size = max(64, -(-T // 4)) if whole_rows else T
-    blocks = []
-    for start in range(0, T, size):
-        rows, keys = slice(start, start + size), slice(0, min(start + size, S) if whole_rows else S)
-        seen = None if mask is None else mask[..., rows, keys]
-        blocks.append(_manual(q[:, :, rows], k[:, :, keys], v[:, :, keys], seen))
-    return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
+    blocks = tuple(
+        (start, min(start + size, T), min(start + size, S) if whole_rows else S)
+        for start in range(0, T, size)
+    )
+    return _in_blocks(blocks, q, k, v, visibility.mask(T, S)).swapaxes(1, 2)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _in_blocks(
+    blocks: Blocks, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None
+) -> jax.Array:
+    """[B, H, T, K] of q [B, H, T, K] (scaled), k, v [B, H, S, K] and mask [B or 1, 1, T, S]."""
+    return _forward(blocks, q, k, v, mask)[0]
+
+
+def _forward(blocks, q, k, v, mask):
+    """Keeps e = exp(score - max) unnormalised: the weights are e * z with z = 1 / sum(e)."""
+    kept = []
+    for start, end, keys in blocks:
+        scores = jnp.einsum(
+            "bhtk,bhsk->bhts",
+            q[:, :, start:end],
+            k[:, :, :keys],
+            preferred_element_type=jnp.float32,
+        )
+        if mask is not None:
+            scores = scores + jnp.where(mask[..., start:end, :keys], 0.0, NEGATIVE)
+        e = jnp.exp(scores - scores.max(-1, keepdims=True))
+        z = 1 / e.sum(-1, keepdims=True)
+        out = jnp.einsum("bhts,bhsk->bhtk", e.astype(v.dtype), v[:, :, :keys]) * z
+        kept.append((e, z, out))
+    out = jnp.concatenate([out for _, _, out in kept], axis=2)
+    return out.astype(v.dtype), (q, k, v, kept)
+
+
+def _backward(blocks, saved, d_out):
+    """With w = e z: dv = w' do, ds = w * (do v' - sum(do * out)), dq = ds k, dk = ds' q.
+
+    dk and dv are summed up as [K, S]: XLA's CPU products contract queries faster into wide arrays.
+    """
+    q, k, v, kept = saved
+    d_q, d_kT, d_vT = [], [], []
+    for (start, end, keys), (e, z, out) in zip(blocks, kept, strict=True):
+        scaled = d_out[:, :, start:end] * z
+        inner = (scaled * out).sum(-1, keepdims=True)
+        scaled = scaled.astype(v.dtype)
+        d_w = jnp.einsum(
+            "bhtk,bhsk->bhts", scaled, v[:, :, :keys], preferred_element_type=jnp.float32
+        )
+        d_scores = (e * (d_w - inner)).astype(q.dtype)
+        d_q.append(jnp.einsum("bhts,bhsk->bhtk", d_scores, k[:, :, :keys]))
+        hidden = ((0, 0), (0, 0), (0, 0), (0, k.shape[2] - keys))
+        d_vT.append(jnp.pad(jnp.einsum("bhtk,bhts->bhks", scaled, e.astype(v.dtype)), hidden))
+        d_kT.append(jnp.pad(jnp.einsum("bhtk,bhts->bhks", q[:, :, start:end], d_scores), hidden))
+    d_k, d_v = (functools.reduce(jnp.add, parts).swapaxes(2, 3) for parts in (d_kT, d_vT))
+    return jnp.concatenate(d_q, axis=2), d_k, d_v, None
+
+
+_in_blocks.defvjp(_forward, _backward)
