@@ -59,9 +59,9 @@ def _product(x: jax.Array, w: jax.Array) -> jax.Array:
 
     XLA's CPU backend sums a gradient over N 1.4 times as fast into a wide matrix as into a tall
     one: a tall weight is turned there, behind a barrier lest XLA turn it back, and its gradient
-    follows.
+    follows. Where rows are few, as in decoding, turning it would cost more than it saves.
     """
-    if w.shape[0] <= w.shape[1]:
+    if w.shape[0] <= w.shape[1] or x.shape[0] < w.shape[0]:
         return x @ w
     turned = jax.lax.platform_dependent(
         w, cpu=lambda w: jax.lax.optimization_barrier(w.T), default=lambda w: w.T

@@ -5,7 +5,6 @@ Results are checked in `attention_test`, in Pallas' interpreter.
 
 import dataclasses
 import importlib.util
-import os
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +26,13 @@ def chips():
     """Four abstract chips of a v5e."""
     from jax.experimental import topologies
 
-    os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     # programs for absent chips can be written to the cache of compiled programs but not read back
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
-    yield topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TPU_SKIP_MDS_QUERY", "1")
+        environment.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # tests may run side by side
+        yield topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
     jax.config.update("jax_enable_compilation_cache", before)
 
 
