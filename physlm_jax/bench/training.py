@@ -7,19 +7,16 @@ alike.
 
 from __future__ import annotations
 
-import functools
-import importlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from physlm_jax.bench.peers import PEERS, Update
 from physlm_jax.bench.rows import Row, row
-from physlm_jax.errors import InputError, unknown
+from physlm_jax.errors import unknown
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.parallel.mesh import make_mesh
@@ -38,7 +35,23 @@ SHAPE = TransformerConfig(
     position="learned",
     bias=False,
 )
-Update = Callable[[Any, jax.Array], tuple[Any, Any]]
+SHAPES = {
+    "laptop": (SHAPE, 16),
+    "gpt2-small": (
+        TransformerConfig(
+            vocab_size=50304,
+            max_length=512,
+            layers=12,
+            width=768,
+            heads=12,
+            position="learned",
+            bias=False,
+            dtype="bfloat16",
+        ),
+        32,
+    ),
+}
+REST = 0.02  # seconds between turns: threads of the one before may still spin
 
 
 def ours(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
@@ -55,56 +68,6 @@ def ours(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
         return step(state, {**packed, "segment_ids": zeros, "positions": zeros})
 
     return update, create_state(program, [numbers(c.optimizer)], [0])
-
-
-def nanodo(model: TransformerConfig, batch: int) -> tuple[Update, Any]:
-    """Returns the same update by google-deepmind/nanodo's model and optax, as its trainer does it.
-
-    Raises:
-        InputError: nanodo cannot be imported.
-    """
-    del batch
-    try:
-        peer = importlib.import_module("nanodo.model")
-    except ImportError as error:
-        raise InputError(
-            f"--peer=nanodo: cannot import it ({error}); put it on PYTHONPATH"
-        ) from None
-    config = peer.DoConfig(
-        D=model.width,
-        H=model.heads,
-        L=model.max_length,
-        N=model.layers,
-        V=model.vocab_size,
-        F=round(model.mlp_ratio * model.width),
-        dtype=jnp.dtype(model.dtype),
-    )
-    module = peer.TransformerDo(config)
-    meta = importlib.import_module("flax.core.meta")
-    blank = jnp.zeros((1, model.max_length), jnp.int32)
-    params = meta.unbox(module.init(jax.random.key(0), blank))["params"]
-    rate = optax.warmup_cosine_decay_schedule(0.0, 3e-4, 100, 1000)
-    optimizer = optax.MultiSteps(optax.adamw(rate, b1=0.9, b2=0.98, weight_decay=0.1), 1)
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def update(state: Any, rows: jax.Array) -> tuple[Any, Any]:
-        params, slots = state
-
-        def loss(params: Any) -> jax.Array:
-            logits = module.apply({"params": params}, rows[:, :-1])
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:])
-            weights = jnp.where(rows[:, 1:] >= 0, 1.0, 0.0)
-            return (losses * weights).sum() / weights.sum()
-
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, slots = optimizer.update(gradient, slots, params)
-        metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
-        return (optax.apply_updates(params, updates), slots), metrics
-
-    return update, (params, optimizer.init(params))
-
-
-PEERS = {"nanodo": nanodo}
 
 
 def run(
@@ -137,6 +100,7 @@ def run(
     spent: dict[str, list[float]] = {name: [] for name in makers}
     for _ in range(rounds):
         for name, update in updates.items():
+            time.sleep(REST)
             began = clock()
             for _ in range(2):
                 states[name], metrics = update(states[name], rows)
