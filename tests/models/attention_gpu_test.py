@@ -67,7 +67,7 @@ MESH = """
 import jax, jax.numpy as jnp
 from jax._src.cudnn import fused_attention_stablehlo
 fused_attention_stablehlo.check_cudnn_version = lambda: 91000
-from physlm_jax.models import attention
+from physlm_jax.models import attention, transformer
 from physlm_jax.parallel.mesh import make_mesh
 
 def loss(q, k, v, ids):
@@ -82,6 +82,16 @@ def show(name, function, *args):
 def arrays(*lead):
     return [jax.ShapeDtypeStruct((*lead, 256, n, 64), jnp.bfloat16) for n in (4, 2, 2)]
 
+config = transformer.TransformerConfig(
+    64, 256, layers=2, width=256, heads=4, kv_heads=2, dtype="bfloat16", unroll=1
+)
+config = transformer.for_platform(config, "gpu", population=True)
+def model_loss(params, tokens):
+    return transformer.apply(config, params, tokens).logits.mean()
+models = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((6, *x.shape), x.dtype), transformer.abstract(config)
+)
+
 gradient = jax.grad(loss, (0, 1, 2))
 ids = jax.ShapeDtypeStruct((8, 256), jnp.int32)
 with jax.set_mesh(make_mesh({"data": 2, "tensor": 2, "population": 2})):
@@ -89,6 +99,8 @@ with jax.set_mesh(make_mesh({"data": 2, "tensor": 2, "population": 2})):
     show("segments", gradient, *arrays(8), ids)
     members = jax.vmap(lambda q, k, v: gradient(q, k, v, None), spmd_axis_name="population")
     show("population", members, *arrays(6, 8))
+    whole = jax.vmap(jax.grad(model_loss), (0, None), spmd_axis_name="population")
+    show("model", whole, models, jax.ShapeDtypeStruct((8, 256), jnp.int32))
 """
 
 
@@ -106,6 +118,7 @@ def test_each_device_of_a_mesh_gets_its_rows_and_heads():
         ("rows", "4x256x2x64", "4x256x1x64"),
         ("segments", "4x256x2x64", "4x256x1x64"),
         ("population", "12x256x2x64", "12x256x1x64"),
+        ("model", "12x256x2x64", "12x256x1x64"),
     ):
         mine = [line for line in lines if line.startswith(name)]
         assert len(mine) == 2  # forward and backward

@@ -9,11 +9,12 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import NamedSharding
 
 from physlm_jax.models import attention, transformer
 from physlm_jax.models.transformer import TransformerConfig
-from physlm_jax.parallel.mesh import make_mesh, partition_spec, sharding
+from physlm_jax.parallel.mesh import make_mesh, sharding
+from physlm_jax.training.optimizer import Recipe
+from physlm_jax.training.step import Program, abstract_state, make_train_step
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -67,6 +68,8 @@ def test_splash_compiles_for_heads_and_rows_of_many_sizes(chips, head_size, leng
     assert "all-" not in compiled.as_text()  # rows and heads need nothing from each other
 
 
+INTEGERS = ("tokens", "targets", "segment_ids", "positions")
+ROWS = {**dict.fromkeys(INTEGERS, "int32"), "weights": "float32"}
 CONFIG = TransformerConfig(
     vocab_size=256,
     max_length=256,
@@ -79,48 +82,36 @@ CONFIG = TransformerConfig(
 )
 
 
-def compile_update(mesh, config, members=None):
-    """One step of gradient descent, as the train step lays it out."""
-    lead = ("population",) if members else ()
-    size = (members,) if members else ()
-    config = transformer.for_platform(config, "tpu", segmented=True, population=bool(members))
+def compile_step(mesh, config, **options):
+    """The train step of packed documents, compiled for the chips of the mesh."""
+    members = options.get("members", 0)
+    config = transformer.for_platform(config, "tpu", segmented=True, population=members > 0)
     assert config.attention == "splash"
-
-    def update(params, tokens, ids):
-        def loss(p):
-            out = transformer.apply(config, p, tokens, segment_ids=ids).logits
-            return jax.nn.logsumexp(out, -1).mean()
-
-        grads = jax.grad(loss)(params)
-        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
-
-    def place(shape, names, dtype):
-        spec = partition_spec((*lead, *names))
-        return jax.ShapeDtypeStruct((*size, *shape), dtype, sharding=NamedSharding(mesh, spec))
-
-    params = jax.tree.map(
-        lambda leaf, names: place(leaf.shape, names, leaf.dtype),
-        transformer.abstract(config),
-        transformer.axes(config),
-    )
-    row = place((8, 256), ("batch", "length"), jnp.int32)
-    step = jax.vmap(update, spmd_axis_name="population") if members else update
-    with jax.set_mesh(mesh):
-        return jax.jit(step).lower(params, row, row).compile()
+    program = Program(config, Recipe("constant", 10, False), mesh, segmented=True, **options)
+    size = () if program.shared_rows else (members,)
+    rows = {
+        name: jax.ShapeDtypeStruct((*size, 8, 256), dtype, sharding=program.rows)
+        for name, dtype in ROWS.items()
+    }
+    return make_train_step(program).lower(abstract_state(program), rows).compile()
 
 
 @pytest.mark.parametrize(
-    "sizes, members",
-    [({"data": 2, "tensor": 2}, None), ({"fsdp": 4}, None), ({"population": 2, "data": 2}, 4)],
+    "sizes, options",
+    [
+        ({"data": 2, "tensor": 2}, {}),
+        ({"fsdp": 4}, {"accumulation": 2}),
+        ({"population": 2, "fsdp": 2}, {"members": 4}),
+    ],
 )
-def test_a_sharded_train_step_runs_on_splash(chips, sizes, members):
+def test_a_sharded_train_step_runs_on_splash(chips, sizes, options):
     """Two kernels in the loops over layers: one forward, one backward."""
     mesh = make_mesh(sizes, chips)
     config = dataclasses.replace(CONFIG, attention="splash")
-    assert len(kernels(compile_update(mesh, config, members))) == 2
+    assert len(kernels(compile_step(mesh, config, **options))) == 2
 
 
 def test_rematerialised_layers_run_splash_forward_twice(chips):
     mesh = make_mesh({"data": 2, "tensor": 2}, chips)
     config = dataclasses.replace(CONFIG, remat="full")  # and "auto" is splash
-    assert len(kernels(compile_update(mesh, config))) == 3
+    assert len(kernels(compile_step(mesh, config))) == 3
