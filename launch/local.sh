@@ -10,6 +10,8 @@
 # PYTHON=python3.12 chooses the interpreter (3.11 or newer); VENV=/path uses an environment of yours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=launch/quoting.sh
+source launch/quoting.sh
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
@@ -23,11 +25,6 @@ find_python() {
   done
   echo "local.sh: needs Python >= 3.11 (set PYTHON=/path/to/python3.11)" >&2
   exit 2
-}
-
-# Prints a command as a shell would take it, or runs it.
-act() {
-  if [ -n "$dry" ]; then printf '%q ' "$@" | sed 's/ $//' && echo; else "$@"; fi
 }
 
 # Installs once: the stamp holds what was installed, so a second call starts at once and offline.

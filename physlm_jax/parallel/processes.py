@@ -174,6 +174,7 @@ def join(job: Job) -> Place:
         RuntimeError: the others were not there within five minutes.
     """
     import jax
+    from jax.experimental import multihost_utils
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)  # warns of proxies
@@ -188,6 +189,10 @@ def join(job: Job) -> Place:
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"--cluster={job.cluster}: jax cannot find the job: {error}") from error
+    if jax.default_backend() == "cpu":
+        # gloo gives the others 30 seconds to make a connection and any time to use it: make it
+        # now, not when one still compiles what another one found in its cache
+        multihost_utils.sync_global_devices("joined")
     return Place(jax.process_index(), jax.process_count())
 
 
