@@ -49,6 +49,16 @@ class Program:
     members: int = 0
     shared_rows: bool = True
 
+    def __post_init__(self) -> None:
+        """Settles the attention back end for the devices."""
+        settled = transformer.for_platform(
+            self.model,
+            self.mesh.devices.flat[0].platform,
+            segmented=self.segmented,
+            population=self.members > 0,
+        )
+        object.__setattr__(self, "model", settled)
+
     @property
     def lead(self) -> tuple[str, ...]:
         """Logical names in front of every leaf's own."""

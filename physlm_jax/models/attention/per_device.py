@@ -26,8 +26,10 @@ def per_device(
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return kernel(q_BTHK, k_BSGK, v_BSGK, segment_ids)
-    queries = partition_spec(("batch", "length", "heads", None))
-    keys = partition_spec(("batch", "length", "kv_heads", None))
+    queries, keys = (
+        partition_spec(("batch", "length", name, None), k_BSGK.shape, mesh.shape)
+        for name in ("heads", "kv_heads")  # by the key heads: a group stays with its own
+    )
     rows = None if segment_ids is None else partition_spec(("batch", "length"))
     # pallas_call does not say over which mesh axes its results vary, so JAX cannot check it
     cut = jax.shard_map(
