@@ -1,35 +1,54 @@
 """Measures speed on this machine and prints a table.
 
-python -m physlm_jax.bench data|decode|train
-python -m physlm_jax.bench train --peer=nanodo     beside a peer that is on PYTHONPATH
+python -m physlm_jax.bench data|oracle|decode|train|population
+python -m physlm_jax.bench train --peer=nanodo            beside a peer that is on PYTHONPATH
+python -m physlm_jax.bench train --shape=gpt2-small --batch=32
 """
+
+import json
+from pathlib import Path
 
 from absl import flags
 
 from physlm_jax import cli
 from physlm_jax.errors import InputError, unknown
 
-SECONDS = flags.DEFINE_float("seconds", 20.0, "About how long data and decode measure.")
-ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of two updates that train measures.")
-PEER = flags.DEFINE_string("peer", "", "train: another trainer to run in turns with ours (nanodo).")
-KINDS = ("data", "decode", "train")
+SECONDS = flags.DEFINE_float("seconds", 20.0, "About how long data, oracle and decode measure.")
+ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of updates of train and population.")
+PEER = flags.DEFINE_string(
+    "peer",
+    "",
+    "train: another trainer to run in turns with ours: nanodo, nanogpt, nanogpt-compiled.",
+)
+SHAPE = flags.DEFINE_enum("shape", "laptop", ["laptop", "gpt2-small"], "train: the model's size.")
+BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.")
+OUT = flags.DEFINE_string("out", "", "A JSON file to write the rows to as well.")
+KINDS = ("data", "oracle", "decode", "train", "population")
 
 
 def main(argv: list[str]) -> int:
     """Runs one benchmark."""
-    from physlm_jax.bench import data, decoding, training
+    from physlm_jax.bench import data, decoding, oracles, populations, training
     from physlm_jax.bench.rows import table
+    from physlm_jax.files import write_text
 
     if len(argv) != 2:
         raise InputError(f"bench needs one of: {', '.join(KINDS)}")
     kind = argv[1]
     if kind not in KINDS:
         raise unknown("benchmark", kind, KINDS)
+    other = "slow twin"
     if kind == "train":
-        print(table(training.run(PEER.value, ROUNDS.value), PEER.value or "peer"))
+        model, batch = training.SHAPES[SHAPE.value]
+        rows = training.run(PEER.value, ROUNDS.value, model, BATCH.value or batch)
+        other = PEER.value or "peer"
+    elif kind == "population":
+        rows, other = populations.run(rounds=ROUNDS.value), "one by one"
     else:
-        run = data.run if kind == "data" else decoding.run
-        print(table(run(SECONDS.value), "slow twin"))
+        rows = {"data": data, "oracle": oracles, "decode": decoding}[kind].run(SECONDS.value)
+    print(table(rows, other))
+    if OUT.value:
+        write_text(Path(OUT.value), json.dumps(rows, indent=1) + "\n")
     return 0
 
 

@@ -1,42 +1,43 @@
-"""Speed of the data: samplers and oracles of the layered languages against their slow twins.
+"""Speed of the data: the sampler of the layered languages against its slow twin, and packed rows.
 
-`run` measures in turns, the fast function and its twin in the same minute, in processor time (wall
-time on an accelerator), and keeps the best of several rounds: other programs only make it slower.
+`run` measures in turns, the fast function and its twin in the same minute, in processor time, and
+keeps the best of several rounds: other programs only make it slower.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-
-import jax
-import numpy as np
+from collections.abc import Sequence
 
 from physlm_jax.bench.rows import Row, row
 from physlm_jax.data import cfg
-from physlm_jax.data.cfg import device, reference
+from physlm_jax.data.cfg import reference
+from physlm_jax.pipeline import PackingConfig, pack_rows
 
 GRAMMARS = ("cfg3b", "cfg3f")
 _FAST, _SLOW = 2000, 30  # strings per measurement of the vectorised and the recursive sampler
+_LENGTH = 512  # tokens of a row
 
 
 def run(seconds: float = 20.0, grammars: Sequence[cfg.Grammar] | None = None) -> dict[str, Row]:
     """Returns the measured rows by name; ratio says how many times faster ours is.
 
     Args:
-        seconds: about how long to measure, besides compilation and one textbook table per grammar
-            (some ten seconds for strings of 300 tokens).
+        seconds: about how long to measure.
         grammars: by default cfg3b and cfg3f.
     """
     rows: dict[str, Row] = {}
-    chosen = [cfg.load(name) for name in GRAMMARS] if grammars is None else grammars
-    share = seconds / (4 * len(chosen))
-    for grammar in chosen:
-        rows |= _sampling(grammar, 2 * share)
-        rows |= _oracles(grammar, share)
-        rows |= _device(grammar, share)
+    measured = chosen(grammars)
+    for grammar in measured:
+        rows |= _sampling(grammar, seconds / (2 * len(measured)))
+        rows |= _packing(grammar, seconds / (2 * len(measured)))
     return rows
+
+
+def chosen(grammars: Sequence[cfg.Grammar] | None) -> Sequence[cfg.Grammar]:
+    """Returns the grammars to measure: those given, or `GRAMMARS`."""
+    return [cfg.load(name) for name in GRAMMARS] if grammars is None else grammars
 
 
 def _sampling(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
@@ -64,46 +65,13 @@ def _sampling(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
     }
 
 
-def _oracles(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
-    """Milliseconds of host oracles on the published sampler's strings."""
-    strings = cfg.official_sample(grammar, 7711, 64)
-    first = [strings[0].tolist()]
-    clock = time.process_time()
-    assert reference.cyk(grammar, first[0])
-    cyk = 1e3 * (time.process_time() - clock)
-    timed: dict[str, tuple[Callable[[], object], int, float | None]] = {
-        "is_valid, one string": (lambda: cfg.is_valid(grammar, first), 1, cyk),
-        "is_valid, of 64": (lambda: cfg.is_valid(grammar, strings), len(strings), cyk),
-        "next-token rows, one string": (lambda: cfg.next_token_probs(grammar, first[0]), 1, None),
-        "parse, one string": (lambda: cfg.parse(grammar, first[0]), 1, None),
-    }
-    found = {}
-    for name, (call, count, slow) in timed.items():
-        ours = 1e3 * _best(call, seconds / len(timed), time.process_time) / count
-        found[f"{grammar.name}: {name}"] = row(ours, slow, slow and slow / ours, "ms per string")
-    return found
-
-
-def _device(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
-    """Milliseconds of wall time per string on JAX's default device, compiled before."""
-    platform = jax.default_backend()
-    tokens, lengths = device.pad(cfg.official_sample(grammar, 7711, 2 if platform == "cpu" else 64))
-    found = {}
-    for oracle in (device.log_prob, device.next_token_probs):
-        call = lambda oracle=oracle: np.asarray(oracle(grammar, tokens, lengths))  # noqa: E731
-        call()
-        ours = 1e3 * _best(call, seconds / 2, time.perf_counter) / len(tokens)
-        name = f"{grammar.name}: {oracle.__name__} on {platform}"
-        found[name] = row(ours, None, None, "ms per string")
-    return found
-
-
-def _best(call: Callable[[], object], seconds: float, clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of the calls that fit into the time (at least three)."""
-    call()
-    best, end, rounds = float("inf"), clock() + seconds, 0
-    while rounds < 3 or clock() < end:
-        begin = clock()
-        call()
-        best, rounds = min(best, clock() - begin), rounds + 1
-    return best
+def _packing(grammar: cfg.Grammar, seconds: float) -> dict[str, Row]:
+    """Rows as the train step reads them, made by one core, sampling included."""
+    world, best, t = cfg.CfgWorld(grammar, cfg.Corruption(), None), 0.0, 0
+    end = time.process_time() + seconds
+    while not best or time.process_time() < end:
+        clock = time.process_time()
+        rows = pack_rows(world, PackingConfig(_LENGTH), 0, range(96 * t, 96 * (t + 1)))
+        best = max(best, rows["tokens"].size / (time.process_time() - clock))
+        t += 1
+    return {f"{grammar.name}: packed rows": row(best / 1e6, None, None, "M tokens/s")}
