@@ -240,7 +240,8 @@ class Run:
     """A trained (or half-trained) run, opened for reading; two of one checkpoint are equal.
 
     Attributes:
-        workdir: its folder.  config: its full configuration.  model: the network's.
+        workdir: its folder.  config: its full configuration.  model: the network's, with the
+            attention back end of wherever it is read.
         params: parameters at `step` updates, on the devices of this process.
         world: the world it was trained on.  member: which one of a population, None: no population.
     """
@@ -306,7 +307,8 @@ def _open(checkpoints: Checkpoints, workdir: Path, step: int, member: int | None
     whole = ConfigDict(checkpoints.meta(step)["config"])
     config = member_config(whole, member)
     world = open_world(config.data)
-    model = model_config(config, world)
+    # the back end that the run asked for may not exist where it is read
+    model = dataclasses.replace(model_config(config, world), attention="auto")
     lead = (whole.population,) if whole.population > 1 else ()
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     wanted = jax.tree.map(
