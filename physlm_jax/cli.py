@@ -19,7 +19,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.parallel import processes
 from physlm_jax.parallel.processes import Job, Place
 
-COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep")
+COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit")
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -28,6 +28,20 @@ def parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except Exception as error:  # config_flags raises KeyError, TypeError, ... from overrides
         raise plainly(error) from error
+
+
+def read_config(flag: Any) -> Any:
+    """Returns the configuration of a config_flags flag.
+
+    Raises:
+        InputError: its file does not exist (config_flags tells only when the config is read).
+    """
+    config = flag.value
+    try:
+        config.get("steps")
+    except OSError as error:
+        raise InputError(f"--config: {str(error).split('[Errno 2] ')[-1]}") from None
+    return config
 
 
 def plainly(error: Exception) -> InputError:

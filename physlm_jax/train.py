@@ -12,7 +12,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from physlm_jax import cli
-from physlm_jax.errors import InputError
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -35,12 +34,7 @@ def main(argv: list[str]) -> int:
     del argv
     from physlm_jax.training.loop import train
 
-    config = CONFIG.value
-    try:
-        config.get("steps")
-    except OSError as error:  # config_flags tells of a missing file only when it is read
-        raise InputError(f"--config: {str(error).split('[Errno 2] ')[-1]}") from None
-    finished = train(config, Path(WORKDIR.value))
+    finished = train(cli.read_config(CONFIG), Path(WORKDIR.value))
     return flags.FLAGS.stop_code if finished is None else 0
 
 

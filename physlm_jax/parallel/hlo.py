@@ -130,7 +130,8 @@ class Program:
 def parse(text: str) -> Program:
     """Returns the program that a compiled module's text describes."""
     computations: dict[str, Computation] = {}
-    entry, name, lines = "", "", []
+    lines: list[Instruction] = []
+    entry = name = ""
     for line in text.splitlines():
         header = _HEADER.match(line)
         if header:

@@ -71,7 +71,7 @@ def open_topology(name: str) -> Topology:
     chip, shape = parse_name(name)
     if importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ:
         raise InputError(
-            "compiling for a TPU needs libtpu, which is not installed: pip install 'physlm_jax[tpu]'"
+            "compiling for a TPU needs libtpu, the extra 'tpu': pip install 'physlm_jax[tpu]'"
         )
     # nothing is run: no metadata server to ask, no hardware to lock against other processes
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
