@@ -3,7 +3,7 @@
 Each of the three is taken to run at its data sheet's peak, perfectly overlapped with the others;
 a real step takes longer. A collective over a group that spans d dimensions of the torus sends
 along 2 d links at once (one instead of two along a dimension that is not closed into a ring), a
-permutation along 2; what it sends is `Collective.wire`. Latency and the start of collectives are left out.
+permutation along 2; what it sends is `Collective.wire`. Latency is left out.
 
 Source: the usual model of rings on a torus, e.g. "How to Scale Your Model", chapter on sharding.
 """
