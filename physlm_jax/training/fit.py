@@ -6,7 +6,6 @@ bounded by the data sheet (`parallel.roofline`). No accelerator is used.
 """
 
 import dataclasses
-import functools
 import math
 import re
 import time
@@ -25,13 +24,13 @@ from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.parallel import hlo, hlo_costs
 from physlm_jax.parallel.chips import GIB
-from physlm_jax.parallel.mesh import make_mesh, sharding
+from physlm_jax.parallel.mesh import make_mesh
 from physlm_jax.parallel.roofline import Roofline, roofline
 from physlm_jax.parallel.topology import Topology
 from physlm_jax.pipeline import stream
-from physlm_jax.training.config import model_config, packing_config, validate
-from physlm_jax.training.optimizer import make_optimizer, schedule
-from physlm_jax.training.step import init_state, make_train_step, state_shardings
+from physlm_jax.training.config import model_config
+from physlm_jax.training.plan import Plan, make_plan
+from physlm_jax.training.step import Program, abstract_state, make_train_step
 
 # the arrays of a batch, see pipeline.packing
 ROWS = {
@@ -132,7 +131,6 @@ def check(config: ConfigDict, topology: Topology, rows_per_chip: int = 0) -> Rep
     chips = len(topology.devices)
     if rows_per_chip:
         config.batch = rows_per_chip * chips
-    validate(config)
     mesh = make_mesh(config.mesh, topology.devices)
     model = model_config(config, open_world(config.data))
     about = Report(
@@ -147,37 +145,35 @@ def check(config: ConfigDict, topology: Topology, rows_per_chip: int = 0) -> Rep
         parameters=transformer.parameter_count(model),
         fits=False,
     )
-    reason = _undivided(config, mesh) or _unshared(config, topology)
-    if reason:
+    try:
+        plan = make_plan(config, topology.devices)
+    except InputError as error:
+        if _divides(config, mesh):
+            raise
+        return dataclasses.replace(about, reason=str(error))
+    if reason := _unshared(plan, topology):
         return dataclasses.replace(about, reason=reason)
-    return _compiled(about, config, topology, mesh)
+    return _compiled(about, plan, topology)
 
 
-def _undivided(config: ConfigDict, mesh: Mesh) -> str:
-    """Why the batch cannot be cut over the mesh, "" if it can."""
-    cut = mesh.shape["data"] * mesh.shape["fsdp"]
-    rows = config.batch // config.accumulation
-    if rows % cut == 0:
-        return ""
-    near = max(round(rows / cut), 1) * cut * config.accumulation
-    return (
-        f"config.batch {config.batch} in {config.accumulation} micro-batch(es) cannot be cut over "
-        f"{cut} chips; the nearest batch that can is {near}"
-    )
+def _divides(config: ConfigDict, mesh: Mesh) -> bool:
+    """Whether a micro-batch can be cut over the mesh."""
+    rows, rest = divmod(config.batch, max(config.accumulation, 1))
+    return rest == 0 and rows % (mesh.shape["data"] * mesh.shape["fsdp"]) == 0
 
 
-def _unshared(config: ConfigDict, topology: Topology) -> str:
+def _unshared(plan: Plan, topology: Topology) -> str:
     """Why the slice's hosts cannot feed the batch, "" if they can."""
     hosts = len({device.process_index for device in topology.devices})
     try:
-        stream(open_world(config.data), packing_config(config), 0, config.batch, hosts=hosts)
+        stream(plan.worlds[0], plan.packing, 0, plan.config.batch, hosts=hosts)
     except InputError as error:
         return str(error)
     return ""
 
 
-def _compiled(about: Report, config: ConfigDict, topology: Topology, mesh: Mesh) -> Report:
-    lowered, state = _lower(config, mesh)
+def _compiled(about: Report, plan: Plan, topology: Topology) -> Report:
+    lowered, state = _lower(plan.program, about.batch, about.length)
     params, optimizer = _held(state["params"]), _held(state["optimizer"])
     began = time.monotonic()
     try:
@@ -190,56 +186,38 @@ def _compiled(about: Report, config: ConfigDict, topology: Topology, mesh: Mesh)
             reason=f"needs {memory.total / GIB:.2f} GiB a chip of {memory.limit / GIB:.2f}",
         )
     seconds = time.monotonic() - began
-    memory = _allotted(compiled.memory_analysis(), params, optimizer, topology.chip.hbm)
+    mesh = plan.program.mesh
     costs = hlo_costs.count(hlo.parse(compiled.as_text()))
     place = {device.id: i for i, device in enumerate(topology.devices)}
     bound = roofline(costs, topology, [place[d.id] for d in mesh.devices.flat])
-    tokens = config.batch * config.pipeline.length
-    model = model_config(config, open_world(config.data))
-    each = transformer.train_flops_per_token(model, config.pipeline.length)
-    model_flops = each * tokens / about.chips
+    model_flops = plan.flops() / about.chips
     return dataclasses.replace(
         about,
         fits=True,
-        memory=memory,
+        memory=_allotted(compiled.memory_analysis(), params, optimizer, topology.chip.hbm),
         flops=costs.flops,
         model_flops=model_flops,
         hbm=costs.hbm,
         wire=costs.wire,
-        paper_wire=paper_wire(about.parameters, mesh, config.model.dtype, config.accumulation),
+        paper_wire=paper_wire(plan.program, about.parameters),
         traffic=gathered(costs.collectives, mesh),
         roofline=bound,
         mfu=model_flops / bound.step / topology.chip.flops,
-        tokens_per_second=tokens / bound.step,
+        tokens_per_second=about.batch * about.length * len(plan.members) / bound.step,
         compile_seconds=seconds,
         notes=tuple(dict.fromkeys(costs.unknown)),
     )
 
 
-def _lower(config: ConfigDict, mesh: Mesh) -> tuple[Any, Any]:
-    """Returns the train step traced for the mesh's devices, and its abstract state."""
-    model = model_config(config, open_world(config.data))
-    optimizer = make_optimizer(config.optimizer, config.steps)
-    step = make_train_step(
-        model,
-        optimizer,
-        schedule(config.optimizer, config.steps),
-        mesh,
-        accumulation=config.accumulation,
-        segmented=config.pipeline.mode == "best_fit",
-    )
-    shapes = jax.eval_shape(
-        functools.partial(init_state, model, optimizer), jax.eval_shape(jax.random.key, 0)
-    )
-    layout = state_shardings(model, optimizer, mesh)
-    state = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout
-    )
-    rows, shape = sharding(mesh, "batch", "length"), (config.batch, config.pipeline.length)
-    batch = {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=rows) for name, dtype in ROWS.items()
+def _lower(program: Program, batch: int, length: int) -> tuple[Any, Any]:
+    """Returns the train step traced for the program's devices, and its abstract state."""
+    state = abstract_state(program)
+    shape = (*(() if program.shared_rows else (program.members,)), batch, length)
+    rows = {
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=program.rows)
+        for name, dtype in ROWS.items()
     }
-    return step.lower(state, batch), state
+    return make_train_step(program).lower(state, rows), state
 
 
 def _held(tree: Any) -> float:
@@ -314,7 +292,7 @@ def mesh_axes(group: Sequence[int], mesh: Mesh) -> str:
     return "+".join(a for a, at in zip(mesh.shape, places, strict=True) if len(set(at)) > 1)
 
 
-def paper_wire(parameters: int, mesh: Mesh, dtype: str, accumulation: int) -> float:
+def paper_wire(program: Program, parameters: int) -> float:
     """Bytes a chip receives per step on paper when parameters are cut over n fsdp chips.
 
     Every micro-batch gathers all parameters for the forward and for the backward pass and
@@ -322,8 +300,9 @@ def paper_wire(parameters: int, mesh: Mesh, dtype: str, accumulation: int) -> fl
     copies of that (data), the gradients are also reduced between copies, in float32. 0 where the
     mesh has other axes, whose traffic depends on activations.
     """
+    mesh = program.mesh
     d, n = mesh.shape["data"], mesh.shape["fsdp"]
     if mesh.size != d * n:
         return 0.0
-    passes = 3 * accumulation * jnp.dtype(dtype).itemsize * parameters * (n - 1) / n
-    return passes + 2 * (d - 1) / d * 4 * parameters / n
+    each = jnp.dtype(program.model.dtype).itemsize * parameters * (n - 1) / n
+    return 3 * program.accumulation * each + 2 * (d - 1) / d * 4 * parameters / n

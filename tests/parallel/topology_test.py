@@ -15,6 +15,14 @@ NEEDS_LIBTPU = pytest.mark.skipif(
 )
 
 
+def fresh(code: str, without: str) -> subprocess.CompletedProcess:
+    """Runs Python code in a new process whose environment lacks a variable."""
+    environment = {k: v for k, v in os.environ.items() if k != without}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -62,7 +70,7 @@ def test_without_libtpu_one_line_names_the_extra():
         "try: open_topology('v5e:4x4')\n"
         "except Exception as e: print(type(e).__name__, e)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = fresh(code, without="TPU_LIBRARY_PATH")  # where JAX found the library itself
     assert done.stdout.startswith("InputError") and "physlm_jax[tpu]" in done.stdout
 
 
@@ -72,8 +80,5 @@ def test_libtpu_without_a_tpu_is_quiet():
         "from physlm_jax.parallel.topology import silence_absent_tpu; silence_absent_tpu()\n"
         "import jax; print(jax.devices())"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_PLATFORMS"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
+    done = fresh(code, without="JAX_PLATFORMS")
     assert done.stderr == ""
