@@ -217,7 +217,8 @@ def _lower(program: Program, batch: int, length: int) -> tuple[Any, Any]:
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=program.rows)
         for name, dtype in ROWS.items()
     }
-    return make_train_step(program).lower(state, rows), state
+    step: Any = make_train_step(program)
+    return step.lower(state, rows), state
 
 
 def _held(tree: Any) -> float:
