@@ -208,7 +208,9 @@ def _window_products(
     return int(inside.sum())
 
 
-def _collective(computation: Computation, instruction: Instruction, times: int):
+def _collective(
+    computation: Computation, instruction: Instruction, times: int
+) -> Collective | None:
     kind = instruction.opcode.removesuffix("-start")
     if kind not in COLLECTIVES:
         return None
@@ -231,39 +233,44 @@ def replica_group(instruction: Instruction) -> tuple[int, ...]:
     """Returns the devices of the collective's first group (of a permutation: its first pair).
 
     Three notations are read: {{0,1},{2,3}}, [groups,size]<=[4,4]T(1,0), and
-    mesh['a'=2,'b'=4] {'b'}; an empty list of groups has no members here.
+    mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'b'}, whose middle part is left out where the
+    devices are in order; an empty list of groups has no members here.
     """
+    mesh = re.search(r"replica_groups=mesh(\[.*?\])(.*?) \{(.*?)\}", instruction.attributes)
+    if mesh:
+        return _mesh_group(*mesh.groups())
     pairs = instruction.attribute("source_target_pairs")
     text = pairs or instruction.attribute("replica_groups")
-    if text.startswith("mesh"):
-        return _mesh_group(text)
     if "<=" in text:
-        return _iota_group(text)
+        shape, _, source = text.partition("<=")
+        return tuple(int(i) for i in _iota(source).reshape(_integers(shape))[0])
     first = re.search(r"\{([\d,\s]+)\}", text)
-    return tuple(int(i) for i in first.group(1).split(",")) if first else ()
+    return tuple(_integers(first.group(1))) if first else ()
 
 
-def _iota_group(text: str) -> tuple[int, ...]:
-    shape, _, source = text.partition("<=")
-    dims, _, order = source.partition("T")
-    sizes = [int(i) for i in re.findall(r"\d+", dims)]
-    devices = np.arange(prod(sizes)).reshape(sizes)
-    if order:
-        devices = devices.transpose([int(i) for i in re.findall(r"\d+", order)])
-    groups = [int(i) for i in re.findall(r"\d+", shape)]
-    return tuple(int(i) for i in devices.reshape(groups)[0])
-
-
-def _mesh_group(text: str) -> tuple[int, ...]:
-    """Of mesh['a'=2,'b'=4] {'b'}: the devices that share their place along the other axes."""
-    axes, _, chosen = text.partition("{")
+def _mesh_group(axes: str, order: str, chosen: str) -> tuple[int, ...]:
+    """The devices that share the first one's place along all axes but the chosen ones."""
     sizes = {name: int(size) for name, size in re.findall(r"'([^']+)'=(\d+)", axes)}
-    devices = np.arange(prod(sizes.values())).reshape(tuple(sizes.values()))
-    along = {}
-    for name, _, size in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", chosen):
-        along[name] = int(size) if size else sizes[name]
+    shape = tuple(sizes.values())
+    devices = (_iota(order) if order else np.arange(prod(shape))).reshape(shape)
+    along = {
+        name: int(size) if size else sizes[name]  # 'a':(1)2 is a part of an axis
+        for name, size in re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", chosen)
+    }
     place = tuple(slice(0, along[name]) if name in along else 0 for name in sizes)
     return tuple(int(i) for i in np.ravel(devices[place]))
+
+
+def _iota(text: str) -> np.ndarray:
+    """The devices of "[4,4]T(1,0)": counted in rows, the axes then permuted."""
+    dims, _, order = text.partition("T")
+    sizes = _integers(dims)
+    devices = np.arange(prod(sizes)).reshape(sizes)
+    return devices.transpose(_integers(order)) if order else devices
+
+
+def _integers(text: str) -> list[int]:
+    return [int(i) for i in re.findall(r"\d+", text)]
 
 
 def traffic(program: Program, computation: Computation, instruction: Instruction) -> float:
