@@ -61,7 +61,7 @@ def _gpu(c: ConfigDict) -> None:
 
 
 def _paper(c: ConfigDict) -> None:
-    c.steps, c.batch = 100_000, 96
+    c.steps, c.batch, c.topology = 100_000, 96, "v5e:4x4"
     c.eval.every = 2000
     c.checkpoint.every, c.checkpoint.keep_every = 2000, 20_000
 

@@ -38,7 +38,7 @@ set_up() {
   act rm -rf .venv
   act "$python" -m venv .venv
   act .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -c requirements.lock -e '.[test]'
+    -c requirements.lock -e '.[test,tpu]'
   [ -n "$dry" ] || echo "$want $PWD" > .venv/stamp
 }
 

@@ -93,6 +93,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     def guarded(argv: list[str]) -> int:
         show_messages(Place())
         keep_freed_memory()
+        silence_absent_tpu()
         cache_compilations()
         try:
             job = find_job()
@@ -187,6 +188,18 @@ def keep_freed_memory() -> None:
     settings = {arena_max: 1, mmap_max: 0, top_pad: 200 * 2**20, trim_threshold: 2**31 - 1}
     for setting, value in settings.items():
         mallopt(setting, value)
+
+
+def silence_absent_tpu() -> None:
+    """Keeps libtpu from complaining on a machine without a TPU (it prints five lines at start).
+
+    Where it is installed, JAX asks it for devices, and it asks the machine's metadata; the answers
+    are given here instead. On a machine with a TPU nothing is changed.
+    """
+    if processes.on_tpu_vm():
+        return
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 
 
 def cache_compilations() -> None:

@@ -51,6 +51,9 @@ def main(argv: list[str]) -> int:
         return 0
     if CONFIG.value is None:
         raise InputError("--config is needed, e.g. --config=configs/sizes.py:8b,paper (or --table)")
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # constants of the trace take no accelerator
     config = cli.read_config(CONFIG)
     name = TOPOLOGY.value or config.topology
     if not name:

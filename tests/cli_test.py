@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep")
+ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit")
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -56,6 +56,18 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         (
             ("physlm_jax.sweep", "--workdir=never", TRAIN[2] + "cfg3b,laptop", "--group=1"),
             "plan them first",
+        ),
+        (("physlm_jax.fit", "--table=never"), "no fit reports"),
+        (("physlm_jax.fit", "--topology=v5e:4x4"), "--config is needed"),
+        (("physlm_jax.fit", "--config=configs/cfg.py:cfg3b,laptop"), "names no topology"),
+        (("physlm_jax.fit", "--config=configs/sizes.py:8c,paper"), "did you mean '8b'"),
+        (
+            ("physlm_jax.fit", "--config=configs/sizes.py:1b,paper", "--topology=v5e:4x5"),
+            "did you mean '4x",
+        ),
+        (
+            ("physlm_jax.fit", "--config=configs/sizes.py:1b,paper", "--rows-per-chip=0"),
+            "rows-per-chip",
         ),
         (("physlm_jax.bench", "tran"), "did you mean 'train'"),
         (("physlm_jax.cli", "tran"), "did you mean 'train'"),

@@ -130,24 +130,27 @@ class Program:
 def parse(text: str) -> Program:
     """Returns the program that a compiled module's text describes."""
     computations: dict[str, Computation] = {}
-    lines: list[Instruction] = []
     entry = name = ""
+    lines: list[str] = []  # of the computation at hand, one per instruction
     for line in text.splitlines():
         header = _HEADER.match(line)
         if header:
             name, lines = header.group(2), []
             entry = name if header.group(1) else entry
-        elif line.startswith("}") and name:
-            computations[name] = Computation(name, tuple(lines))
+        elif line == "}" or line.startswith("}, execution_thread"):
+            computations[name] = Computation(name, tuple(_instruction(text) for text in lines))
             name = ""
-        elif name and (found := _LINE.match(line)):
-            lines.append(_instruction(found.group(2), found.group(3), bool(found.group(1))))
+        elif name and _LINE.match(line):
+            lines.append(line)
+        elif name and lines:
+            lines[-1] += line  # a kernel's description is written over several lines
     if not entry:
         raise ValueError("no ENTRY computation in the program's text")
     return Program(computations, computations[entry])
 
 
-def _instruction(name: str, rest: str, is_root: bool) -> Instruction:
+def _instruction(line: str) -> Instruction:
+    root, name, rest = _LINE.match(line).groups()  # type: ignore[union-attr]
     rest = re.sub(r"/\*.*?\*/", "", rest)
     end = _closing(rest, 0) + 1 if rest.startswith("(") else rest.index(" ")
     shapes = tuple(
@@ -160,7 +163,7 @@ def _instruction(name: str, rest: str, is_root: bool) -> Instruction:
     inside = rest[opening + 1 : closing]
     operands = () if rest.startswith("constant(") else tuple(_NAME.findall(inside))
     return Instruction(
-        name, rest[:opening], shapes, operands, inside, rest[closing + 1 :].lstrip(", "), is_root
+        name, rest[:opening], shapes, operands, inside, rest[closing + 1 :].lstrip(", "), bool(root)
     )
 
 

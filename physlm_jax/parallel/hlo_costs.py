@@ -1,14 +1,14 @@
 """What a compiled program costs one device per run: FLOPs, memory traffic, collectives.
 
 XLA's own cost analysis counts a loop's body once; here every loop's body counts as often as it
-runs. FLOPs are those of matrix products alone (dots, convolutions, and the estimates that Pallas
-kernels carry); everything elementwise runs beside them on other units and is bounded by its
-traffic. Traffic is what each scheduled instruction reads from and writes to device memory: arrays
-that the compiler placed on chip cost nothing, a slice costs what it slices.
+runs. FLOPs are those of matrix products alone (dots, convolutions, and what is known of Pallas
+kernels, whose text is sealed); everything elementwise runs beside them on other units and is
+bounded by its traffic. Traffic is what each scheduled instruction reads from and writes to device
+memory: arrays that the compiler placed on chip cost nothing, a slice costs what it slices.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -31,6 +31,7 @@ _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "afte
 _FREE |= {"call", "conditional", "partition-id", "replica-id", "opt-barrier"}
 _PARTIAL = ("dynamic-slice", "slice", "gather")
 _KERNEL = "tpu_custom_call"  # a Pallas kernel
+KernelFlops = Callable[[str, Sequence[Array]], float | None]
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Costs:
     """Totals of one run on one device.
 
     Attributes:
-        flops: of matrix products.  kernel_flops: the part that Pallas kernels estimate themselves.
+        flops: of matrix products.  kernel_flops: the part that lies in Pallas kernels.
         hbm: bytes read from and written to device memory.
-        unknown: loops whose length the text does not tell (counted once), kernels without estimate.
+        unknown: loops whose length the text does not tell (counted once), kernels (not counted).
     """
 
     flops: float = 0.0
@@ -83,47 +84,53 @@ class Costs:
         return sum(c.wire * c.times for c in self.collectives)
 
 
-def count(program: Program) -> Costs:
-    """Returns the costs of one run of the program."""
+def count(program: Program, kernel_flops: KernelFlops = lambda *_: None) -> Costs:
+    """Returns the costs of one run of the program.
+
+    Args:
+        kernel_flops: (name, shapes of the operands) -> FLOPs of a Pallas kernel that carries no
+            estimate of its own; None for one that it does not know.
+    """
     costs = Costs()
-    fused: dict[str, tuple[bool, list[Collective]]] = {}
+    pieces: dict[tuple[str, str], list[tuple[bool, Collective]]] = {}
     for computation, times in _scheduled(program, costs):
         for instruction in computation.instructions:
             costs.hbm += times * traffic(program, computation, instruction)
             for inner, found in _inside(program, computation, instruction):
-                flops = instruction_flops(inner, found)
-                costs.flops += times * flops
                 if _KERNEL in found.attributes:
+                    flops = _kernel_flops(inner, found, kernel_flops, costs)
                     costs.kernel_flops += times * flops
-                    if "flops" not in found.attributes:
-                        costs.unknown.append(f"kernel {found.name} without a cost estimate")
+                else:
+                    flops = instruction_flops(inner, found)
+                costs.flops += times * flops
                 one = _collective(inner, found, times)
                 if one is None:
                     continue
-                if inner is computation:
+                chain = re.search(r'chain_id="(\d+)"', found.attributes)
+                if chain is None:
                     costs.collectives.append(one)
                 else:
-                    _remember(fused, inner, found, one)
-    for _, parts in fused.values():
-        costs.collectives += parts
+                    key = (found.attribute("channel_id"), chain.group(1))
+                    _remember(pieces.setdefault(key, []), inner, one)
+    for parts in pieces.values():
+        costs.collectives += [one for _, one in parts]
     return costs
 
 
-def _remember(fused: dict, inner: Computation, found: Instruction, one: Collective) -> None:
-    """Keeps one of the pieces that a collective overlapped with computation is cut into.
+def _remember(parts: list[tuple[bool, Collective]], inner: Computation, one: Collective) -> None:
+    """Keeps the pieces that tell how often a collective runs that is overlapped with computation.
 
-    The TPU compiler writes the same collective (one channel) into each fusion that carries a part
-    of it; the piece that starts it tells how often it runs.
+    The TPU compiler writes it, under one channel and chain, into every fusion that carries on with
+    it; those that start it count, or where none is marked so, one that runs least often.
     """
-    channel = found.attribute("channel_id") or found.name
     starts = any("AsyncCollectiveStart" in i.attributes for i in inner.instructions)
-    started, parts = fused.get(channel, (False, []))
-    if starts and not started:
-        fused[channel] = (True, [one])
-    elif starts:
-        parts.append(one)
-    elif not started and (not parts or one.times < parts[0].times):
-        fused[channel] = (False, [one])
+    before = parts[0] if parts else None
+    if before is None or starts > before[0]:
+        parts[:] = [(starts, one)]
+    elif starts and before[0]:
+        parts.append((starts, one))
+    elif not starts and not before[0] and one.times < before[1].times:
+        parts[:] = [(starts, one)]
 
 
 def _scheduled(program: Program, costs: Costs) -> Iterator[tuple[Computation, int]]:
@@ -157,7 +164,7 @@ def _inside(
 
 
 def instruction_flops(computation: Computation, instruction: Instruction) -> float:
-    """FLOPs (two per multiply-add) of a dot, a convolution or a kernel's estimate; others 0."""
+    """FLOPs (two per multiply-add) of a dot or a convolution; others 0."""
     if instruction.opcode == "dot":
         lhs = computation.by_name[instruction.operands[0]].shapes[0]
         contracted = re.findall(r"\d+", instruction.attribute("lhs_contracting_dims"))
@@ -166,10 +173,21 @@ def instruction_flops(computation: Computation, instruction: Instruction) -> flo
     if instruction.opcode == "convolution":
         lhs, rhs = (computation.by_name[name].shapes[0] for name in instruction.operands[:2])
         return _convolution_flops(instruction, lhs, rhs)
-    if _KERNEL in instruction.attributes:
-        estimate = re.search(r'flops\\*"?:\s*\\*"?(\d+)', instruction.attributes)
-        return float(estimate.group(1)) if estimate else 0.0
     return 0.0
+
+
+def _kernel_flops(
+    computation: Computation, instruction: Instruction, known: KernelFlops, costs: Costs
+) -> float:
+    """A kernel's own estimate, or what is known of it; else 0 and a note."""
+    estimate = re.search(r'cost_estimate.*?flops\\*"?:\s*\\*"?(\d+)', instruction.attributes)
+    if estimate:
+        return float(estimate.group(1))
+    operands = [computation.by_name[name].shapes[0] for name in instruction.operands]
+    flops = known(instruction.name, operands)
+    if flops is None:
+        costs.unknown.append(f"FLOPs of kernel {instruction.name}")
+    return flops or 0.0
 
 
 def _convolution_flops(instruction: Instruction, lhs: Array, rhs: Array) -> float:
@@ -214,6 +232,8 @@ def _collective(
     kind = instruction.opcode.removesuffix("-start")
     if kind not in COLLECTIVES:
         return None
+    if computation.name.startswith("all-reduce-scatter"):
+        kind = "reduce-scatter"  # the TPU's fusion of a reduction with the slice that is kept
     arrays = [a for name in instruction.operands for a in computation.by_name[name].shapes]
     group = replica_group(instruction)
     size = sum(a.size for a in arrays) * (len(group) if kind == "all-gather" else 1)

@@ -9,7 +9,6 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -76,7 +75,6 @@ def open_topology(name: str) -> Topology:
     # nothing is run: no metadata server to ask, no hardware to lock against other processes
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
-    silence_absent_tpu()
     from jax.experimental import topologies
 
     options: dict[str, Any] = {"wrap": (*_wraps(chip, shape), False)[:3]}
@@ -89,18 +87,6 @@ def open_topology(name: str) -> Topology:
     except jax.errors.JaxRuntimeError as error:
         raise InputError(f"topology '{name}': {error}") from None
     return Topology(name, chip, shape, tuple(found.devices))
-
-
-def silence_absent_tpu() -> None:
-    """Keeps libtpu from complaining on a machine without a TPU (it prints five lines at start).
-
-    JAX asks libtpu, where it is installed, for devices; the answers that libtpu would ask a TPU
-    machine's metadata for are given here. On a machine with a TPU nothing is changed.
-    """
-    if any(Path("/dev").glob("accel*")) or any(Path("/dev").glob("vfio/*")):
-        return
-    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 
 
 def _wraps(chip: Chip, shape: tuple[int, ...]) -> tuple[bool, ...]:

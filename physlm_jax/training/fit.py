@@ -5,23 +5,26 @@ allots, FLOPs, traffic and collectives are counted in its program (`parallel.hlo
 bounded by the data sheet (`parallel.roofline`). No accelerator is used.
 """
 
+import contextlib
 import dataclasses
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from physlm_jax.data import open_world
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
+from physlm_jax.models.attention import tpu
 from physlm_jax.parallel import hlo, hlo_costs
 from physlm_jax.parallel.chips import GIB
 from physlm_jax.parallel.mesh import make_mesh
@@ -157,9 +160,9 @@ def check(config: ConfigDict, topology: Topology, rows_per_chip: int = 0) -> Rep
 
 
 def _divides(config: ConfigDict, mesh: Mesh) -> bool:
-    """Whether a micro-batch can be cut over the mesh."""
+    """Whether every micro-batch, if they are equal at all, can be cut over the mesh."""
     rows, rest = divmod(config.batch, max(config.accumulation, 1))
-    return rest == 0 and rows % (mesh.shape["data"] * mesh.shape["fsdp"]) == 0
+    return rest != 0 or rows % (mesh.shape["data"] * mesh.shape["fsdp"]) == 0
 
 
 def _unshared(plan: Plan, topology: Topology) -> str:
@@ -177,7 +180,8 @@ def _compiled(about: Report, plan: Plan, topology: Topology) -> Report:
     params, optimizer = _held(state["params"]), _held(state["optimizer"])
     began = time.monotonic()
     try:
-        compiled = lowered.compile()
+        with _uncached():
+            compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         memory = _refused(str(error), params, optimizer)
         return dataclasses.replace(
@@ -187,7 +191,7 @@ def _compiled(about: Report, plan: Plan, topology: Topology) -> Report:
         )
     seconds = time.monotonic() - began
     mesh = plan.program.mesh
-    costs = hlo_costs.count(hlo.parse(compiled.as_text()))
+    costs = hlo_costs.count(hlo.parse(compiled.as_text()), _attention(plan.program.model.causal))
     place = {device.id: i for i, device in enumerate(topology.devices)}
     bound = roofline(costs, topology, [place[d.id] for d in mesh.devices.flat])
     model_flops = plan.flops() / about.chips
@@ -209,6 +213,19 @@ def _compiled(about: Report, plan: Plan, topology: Topology) -> Report:
     )
 
 
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+    """Turns the compilation cache off: JAX cannot read programs for abstract devices back."""
+    enabled = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it remembers whether it is on
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", enabled)
+        compilation_cache.reset_cache()
+
+
 def _lower(program: Program, batch: int, length: int) -> tuple[Any, Any]:
     """Returns the train step traced for the program's devices, and its abstract state."""
     state = abstract_state(program)
@@ -219,6 +236,18 @@ def _lower(program: Program, batch: int, length: int) -> tuple[Any, Any]:
     }
     step: Any = make_train_step(program)
     return step.lower(state, rows), state
+
+
+def _attention(causal: bool) -> hlo_costs.KernelFlops:
+    """What is known of the model's Pallas kernels: splash attention's."""
+
+    def flops(name: str, operands: Sequence[hlo.Array]) -> float | None:
+        if "splash" not in name:
+            return None
+        queries, keys = [a.dims for a in operands if a.dtype in ("bf16", "f32")][:2]
+        return tpu.kernel_flops(name, queries, keys, causal)
+
+    return flops
 
 
 def _held(tree: Any) -> float:

@@ -14,26 +14,13 @@ from typing import Any, TextIO
 import jax
 
 from physlm_jax.files import write_text
-
-# Peak dense bfloat16 FLOP/s per device, from the vendors' data sheets.
-PEAK_FLOPS = {
-    "NVIDIA H200": 989e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA A100": 312e12,
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5e": 197e12,
-    "TPU v5p": 459e12,
-    "TPU v5": 459e12,
-    "TPU v6 lite": 918e12,
-    "TPU v6e": 918e12,
-}
+from physlm_jax.parallel.chips import chip_of
 
 
 def peak_flops(device: jax.Device) -> float | None:
-    """Returns the device's peak FLOP/s; None where no data sheet figure is known (CPUs)."""
-    kind = device.device_kind
-    return next((peak for name, peak in PEAK_FLOPS.items() if kind.startswith(name)), None)
+    """Returns the device's peak bfloat16 FLOP/s; None where no data sheet tells (CPUs)."""
+    chip = chip_of(device.device_kind)
+    return chip.flops if chip else None
 
 
 def read_rows(path: Path, member: int | None = None) -> list[dict[str, Any]]:

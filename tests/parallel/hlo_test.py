@@ -124,7 +124,8 @@ def test_sizes_of_arrays(array, size, padded):
 PIECES = """
 %{name} (p: f32[4]) -> f32[16] {{
   %p = f32[4]{{0}} parameter(0)
-  %g = f32[16]{{0}} all-gather(%p), channel_id=7, replica_groups={{{{0,1,2,3}}}}, dimensions={{0}}
+  %g = f32[16]{{0}} all-gather(%p), channel_id=7, replica_groups={{{{0,1,2,3}}}}, \
+dimensions={{0}}, frontend_attributes={{chain_id="2"}}
   ROOT %c = f32[16]{{0}} custom-call(%g), custom_call_target="{target}"
 }}
 """
@@ -139,6 +140,20 @@ def test_a_collective_in_pieces_counts_once():
         text += f"  %f.{name} = f32[16]{{0}} fusion(%x), kind=kCustom, calls=%{name}\n"
     costs = hlo_costs.count(hlo.parse(text.rstrip() + "\n}\n"))
     assert [c.times for c in costs.collectives] == [1]
+
+
+def test_a_reduction_fused_with_its_slice_is_a_scatter():
+    text = (
+        "%all-reduce-scatter.3 (p: f32[16], i: s32[]) -> f32[4] {\n"
+        "  %p = f32[16]{0} parameter(0)\n  %i = s32[] parameter(1)\n"
+        "  %r = f32[16]{0} all-reduce(%p), channel_id=1, replica_groups={{0,1,2,3}}\n"
+        "  ROOT %s = f32[4]{0} dynamic-slice(%r, %i), dynamic_slice_sizes={4}\n}\n\n"
+        "ENTRY %m (x: f32[16], i: s32[]) -> f32[4] {\n"
+        "  %x = f32[16]{0} parameter(0)\n  %i = s32[] parameter(1)\n"
+        "  ROOT %y = f32[4]{0} fusion(%x, %i), kind=kCustom, calls=%all-reduce-scatter.3\n}\n"
+    )
+    (one,) = hlo_costs.count(hlo.parse(text)).collectives
+    assert (one.kind, one.size, one.wire) == ("reduce-scatter", 64, 48)
 
 
 def compiled(function, *shapes):
@@ -188,16 +203,19 @@ def test_convolutions_count_products_with_real_elements():
     assert hlo_costs.count(hlo.parse(line)).flops == 2 * twin * 2 * 3 * 5
 
 
-def test_a_kernels_own_estimate_counts():
+def test_kernels_cost_their_estimate_or_what_is_known_of_them():
     line = (
         "ENTRY %m (x: f32[8]) -> f32[8] {\n  %x = f32[8]{0} parameter(0)\n"
-        '  ROOT %c = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", '
-        'backend_config={"custom_call_config": {"cost_estimate": {"flops": 640, "x": 1}}}\n}\n'
+        '  ROOT %c = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", metadata={\n'
+        '"xprof":"{}"\n}}, '  # a description over several lines, as the compiler writes it
+        'backend_config={"custom_call_config": {"cost_estimate": {"x": 1, "flops": 640}}}\n}\n'
     )
     costs = hlo_costs.count(hlo.parse(line))
     assert costs.flops == costs.kernel_flops == 640 and costs.unknown == []
-    bare = hlo_costs.count(hlo.parse(line.replace('"flops": 640, ', "")))
-    assert bare.flops == 0 and "without a cost estimate" in bare.unknown[0]
+    bare = hlo.parse(line.replace("cost_estimate", "nothing"))
+    assert hlo_costs.count(bare).unknown == ["FLOPs of kernel c"]
+    known = hlo_costs.count(bare, lambda name, shapes: 3.0 * shapes[0].dims[0])
+    assert (known.flops, known.unknown) == (24, [])
 
 
 def test_slices_cost_what_they_slice():

@@ -77,7 +77,7 @@ def test_without_libtpu_one_line_names_the_extra():
 @NEEDS_LIBTPU
 def test_libtpu_without_a_tpu_is_quiet():
     code = (
-        "from physlm_jax.parallel.topology import silence_absent_tpu; silence_absent_tpu()\n"
+        "from physlm_jax.cli import silence_absent_tpu; silence_absent_tpu()\n"
         "import jax; print(jax.devices())"
     )
     done = fresh(code, without="JAX_PLATFORMS")

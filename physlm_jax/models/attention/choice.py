@@ -110,7 +110,7 @@ def attend(
     """Attention by the chosen back end; the weights, when asked for, come from `plain`.
 
     Args:
-        platform: of the devices compiled for; "" for JAX's default.
+        platform: of the devices compiled for; "" for that of the context's mesh, or JAX's default.
     Returns:
         [B, T, H, K] in the dtype of q; weights float32[B, H, T, S] if asked, else None.
     Raises:
@@ -119,5 +119,11 @@ def attend(
     if with_weights:
         return plain(q_BTHK, k_BSGK, v_BSGK, visibility, with_weights)
     variant = Variant.of(q_BTHK, k_BSGK, visibility)
-    name = resolve(backend, platform or jax.default_backend(), variant)
+    name = resolve(backend, platform or _platform(), variant)
     return TABLE[name].compute(q_BTHK, k_BSGK, v_BSGK, visibility), None
+
+
+def _platform() -> str:
+    """Of the context's mesh, which may be of abstract devices; else JAX's default."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return device.platform if device else jax.default_backend()

@@ -7,6 +7,8 @@ softmax are float32. Heads of any size are taken: the compiler pads them to 128 
 Shapes: B batch, T queries, S keys, H heads, G key/value heads, K head size.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -53,12 +55,36 @@ def splash(
     return per_device(kernel, q_BTHK, k_BSGK, v_BSGK, visibility.segment_ids)
 
 
+def kernel_flops(name: str, queries: Sequence[int], keys: Sequence[int], causal: bool) -> float:
+    """Returns the FLOPs of one call of a splash kernel; blocks that the mask hides are not visited.
+
+    The kernels themselves tell nobody what they cost. Forward: two products per visited block, of
+    queries with keys and of weights with values; the fused backward kernel makes five.
+
+    Args:
+        name: of the kernel; "dkv" in it means backward.
+        queries: sizes [..., H, T, K].  keys: [..., G, S, K].
+    """
+    length, other = queries[-2], keys[-2]
+    places = float(length * other)
+    if causal:
+        block = _block(length)
+        places = length * (length + block) / 2
+    products = 5 if "dkv" in name else 2
+    return products * 2 * math.prod(queries[:-2]) * places * queries[-1]
+
+
+def _block(length: int) -> int:
+    """Tokens per block of a row."""
+    return next(b for b in BLOCKS if length % b == 0)
+
+
 def _row_kernel(length: int, heads: int, causal: bool, interpret: bool) -> Any:
     """Returns f(q [H, T, K], k, v [G, T, K], segment_ids [T] or None) -> [H, T, K]."""
     # a third of a second to import, which only those pay who use it
     from jax.experimental.pallas.ops.tpu import splash_attention as library
 
-    block = next(b for b in BLOCKS if length % b == 0)
+    block = _block(length)
     sizes = library.BlockSizes(
         block_q=block,
         block_kv=block,
