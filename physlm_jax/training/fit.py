@@ -216,7 +216,7 @@ def _compiled(about: Report, plan: Plan, topology: Topology) -> Report:
 @contextlib.contextmanager
 def _uncached() -> Iterator[None]:
     """Turns the compilation cache off: JAX cannot read programs for abstract devices back."""
-    enabled = jax.config.read("jax_enable_compilation_cache")
+    enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # it remembers whether it is on
     try:

@@ -65,7 +65,7 @@ def test_local_sets_up_a_fresh_checkout(tmp_path):
         "rm -rf .venv",
         f"{sys.executable} -m venv .venv",
         ".venv/bin/python -m pip install --quiet --disable-pip-version-check "
-        "-c requirements.lock -e '.[test]'",
+        "-c requirements.lock -e '.[test,tpu]'",
         "exec .venv/bin/python -m physlm_jax.bench data",
     ], done.stderr
     assert not (tmp_path / ".venv").exists()
