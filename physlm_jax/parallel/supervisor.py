@@ -28,6 +28,7 @@ from physlm_jax.parallel.processes import AGAIN, VARIABLES
 
 OPTIONS = {"processes": "1", "devices": "1", "python": sys.executable, "dry-run": "false"}
 ERRORS = re.compile(r"error|Traceback|[EF]\d{4} |Fatal Python error")  # how their lines begin
+CHATTER = re.compile(r"\[Gloo\]|[IW]\d{4} ")  # the runtime's; process 0 shows it once
 GRACE = 2.0  # seconds that the others have to end with their own error
 Worker = subprocess.Popen[str]
 
@@ -146,7 +147,7 @@ class Relay:
         for line in worker.stdout or ():
             if held or ERRORS.match(line):
                 held.append(line)
-            elif not line.startswith("[Gloo]"):  # a greeting of the runtime
+            elif not CHATTER.match(line):
                 print(f"[{process}] {line}", end="", file=sys.stderr, flush=True)
 
     def finish(self, first: int | None, repeated: bool) -> None:
@@ -232,10 +233,12 @@ def verdict(codes: Sequence[int], first: int | None, command: Sequence[str]) -> 
         return 0, ""
     code, who = codes[first], f"process {first} of {len(codes)}"
     if code < 0:
-        name = signal.Signals(-code).name
+        why = f"was killed (signal {-code}, {signal.Signals(-code).name})"
+        if code == -signal.SIGABRT:
+            why += " by the runtime, as it does when another one is silent"
         return AGAIN, (
-            f"{who} was killed (signal {-code}, {name}); stopped the others; run the same command "
-            f"again to go on from {newest_checkpoint(command)}"
+            f"{who} {why}; stopped the others; run the same command again to go on from "
+            f"{newest_checkpoint(command)}"
         )
     if code in (2, AGAIN):  # it has said why
         return code, ""
