@@ -15,7 +15,7 @@ from typing import Any
 from absl import app, flags
 from absl import logging as absl_logging
 
-from physlm_jax.errors import InputError, unknown
+from physlm_jax.errors import InputError, Interrupted, unknown
 from physlm_jax.parallel import processes
 from physlm_jax.parallel.processes import Job, Place
 
@@ -122,7 +122,7 @@ def attempt(main: Callable[[list[str]], int | None], argv: list[str], place: Pla
     except InputError as error:
         return fail(error, place)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         return fail(InputError(f"no space left on the disk: {error}"), place)
 
@@ -146,8 +146,7 @@ def together(job: Job, main: Callable[[list[str]], int | None], argv: list[str])
             processes.abandon(1)
         time.sleep(1)  # a launcher that saw the other one die says it better, and ends this one
         again = f"lost another process: {lost}; the same command goes on from the last checkpoint"
-        fail(InputError(again), place)
-        processes.abandon(processes.AGAIN)
+        processes.abandon(fail(Interrupted(again), place))
     return processes.part(code)
 
 
@@ -155,7 +154,7 @@ def fail(error: InputError, place: Place = Place()) -> int:  # noqa: B008  (a fr
     """Prints the error as one line, with the process that has it, and returns the exit code."""
     who = f" ({place})" if place.processes > 1 else ""
     print(f"error{who}: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
-    return 2
+    return error.code
 
 
 def show_messages(place: Place) -> None:

@@ -11,6 +11,14 @@ class InputError(ValueError):
     (no traceback) and exit with code 2.
     """
 
+    code = 2
+
+
+class Interrupted(InputError):
+    """Something outside ended a part of the program; the same command goes on: exit code 75."""
+
+    code = 75
+
 
 def unknown(kind: str, name: object, allowed: Iterable[str], where: str = "") -> InputError:
     """Returns the error for a name outside a closed set, with the nearest valid name first."""

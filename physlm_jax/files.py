@@ -6,6 +6,8 @@ from pathlib import Path
 
 from physlm_jax.errors import InputError
 
+PARTIAL = ".{name}.{process}.partial"  # what a file is called while it is being written
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text beside `path` and renames it into place; makes missing folders.
@@ -13,7 +15,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: the disk is full, or the place cannot be written; `path` is then as it was.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(PARTIAL.format(name=path.name, process=os.getpid()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as file:

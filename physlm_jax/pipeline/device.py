@@ -12,7 +12,7 @@ from typing import NamedTuple
 import grain
 import jax
 
-from physlm_jax.errors import InputError
+from physlm_jax.errors import InputError, Interrupted
 from physlm_jax.pipeline.packing import Rows
 from physlm_jax.pipeline.stream import prefetch
 
@@ -84,6 +84,8 @@ def device_batches(
             from `prefetch`, or a list such as `held_out`'s.
         sharding: of the arrays [B, T] or [members, B, T]; T not sharded.
         ahead: batches kept on the device beyond the one in use.
+    Raises:
+        Interrupted: a process that makes the rows was killed.
     """
     items = prefetch(dataset) if isinstance(dataset, grain.MapDataset) else dataset
     source = iter(items)
@@ -95,6 +97,14 @@ def device_batches(
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+    except RuntimeError as error:
+        if "Worker process was terminated" not in str(error):
+            raise
+        code = str(error).partition("exit code ")[2].partition(".")[0]
+        raise Interrupted(
+            f"a data worker was lost (exit code {code}); the same command goes on from the last "
+            "checkpoint"
+        ) from error
     finally:
         if hasattr(source, "close"):
             source.close()

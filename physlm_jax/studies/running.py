@@ -22,6 +22,7 @@ from physlm_jax.training import config as configs
 from physlm_jax.training.checkpoint import Checkpoints, Run, load_run
 from physlm_jax.training.loop import train
 from physlm_jax.training.plan import make_plan
+from physlm_jax.training.workdir import claim_workdir
 
 LOG = logging.getLogger(__name__)
 TOGETHER = 100_000_000  # parameters of a population, all members together
@@ -82,7 +83,7 @@ def _opened(workdir: Path, member: int | None, config: ConfigDict, seed: int) ->
     config.seed = config.data_seed = seed if member is None else seed - member
     if member is not None:
         config.population = _numbers(workdir)[1] - _numbers(workdir)[0] + 1
-    configs.claim_workdir(workdir, config)
+    claim_workdir(workdir, config)
     return load_run(workdir, config.steps, member)
 
 

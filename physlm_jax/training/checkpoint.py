@@ -8,6 +8,8 @@ aside, that is said, and the one before it is used.
 
 import dataclasses
 import functools
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -81,6 +83,11 @@ def _differences(found: dict[str, list[Any]], expected: dict[str, list[Any]]) ->
     return ""
 
 
+def _digest(meta: dict[str, Any]) -> str:
+    """SHA-256 of the `meta` item itself: nothing else watches over the configuration in it."""
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
 class Damaged(InputError):
     """A checkpoint that cannot be read, or does not hold what was written."""
 
@@ -122,11 +129,12 @@ class Checkpoints:
         """
         step = int(state["step"])
         training = {key: value for key, value in state.items() if key != "params"}
-        meta = {
+        meta: dict[str, Any] = {
             "config": config,
             "params": describe(state["params"]),
             "training": describe(training),
         }
+        meta["digest"] = _digest(meta)
         with _disk_errors(self):
             self.manager.save(
                 step,
@@ -141,10 +149,13 @@ class Checkpoints:
         """Returns the `meta` item of a step.
 
         Raises:
-            Damaged: it cannot be read.
+            Damaged: it cannot be read, or is not what was written.
         """
         args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        return self._read(step, args).meta
+        meta = self._read(step, args).meta
+        if not isinstance(meta, dict) or meta.pop("digest", None) != _digest(meta):
+            raise Damaged(f"checkpoint {step} is damaged: its meta is not what was written")
+        return meta
 
     def _read(self, step: int, args: Any) -> Any:
         """Orbax's restore; whatever a broken file makes it raise on any process is `Damaged`."""
@@ -225,7 +236,9 @@ class _disk_errors:
         cause = error
         while cause is not None:
             text = str(cause)
-            if any(s in text for s in ("No space left", "ENOSPC", "File too large", "Errno 28")):
+            if any(
+                s in text for s in ("No space left", "ENOSPC", "quota exceeded", "File too large")
+            ):
                 steps = self.checkpoints.steps()
                 last = f"step {steps[-1]}" if steps else "none"
                 raise InputError(

@@ -11,18 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from physlm_jax.data import World
 from physlm_jax.errors import InputError
-from physlm_jax.files import write_text
 from physlm_jax.models.transformer import TransformerConfig
-from physlm_jax.parallel.mesh import meet
 from physlm_jax.pipeline import PackingConfig
 
 # What a resumed run may change: where and how it runs, not what it computes.
-FREE = ("mesh", "checkpoint", "pipeline.threads", "topology")
+FREE = ("mesh", "checkpoint", "pipeline.threads", "pipeline.workers", "topology")
 
 
 def base() -> ConfigDict:
@@ -47,7 +44,8 @@ def base() -> ConfigDict:
     c.pipeline.mode = "concatenate"  # or "best_fit": whole examples, masked across
     c.pipeline.align_bos = "none"  # or "half", "all": rows that start at a BOS
     c.pipeline.rows_per_block = 16  # rows made in one go; divides each host's rows
-    c.pipeline.threads = 2  # that make batches ahead
+    c.pipeline.threads = 2  # that make batches ahead, in each worker if there are any
+    c.pipeline.workers = 0  # processes that make batches; worth it for worlds in plain Python
 
     c.model = ConfigDict()  # see models.transformer.TransformerConfig
     c.model.layers = 12
@@ -187,6 +185,15 @@ def as_dict(config: ConfigDict) -> dict[str, Any]:
     return json.loads(config.to_json())
 
 
+def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """Returns the first key, with both values, in which two configurations compute differently."""
+    a, b = flat(theirs), flat(ours)
+    for key in sorted({*a, *b}):
+        if not key.startswith(FREE) and a.get(key) != b.get(key):
+            return key, a.get(key), b.get(key)
+    return None
+
+
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns a nested dict as one of dotted keys."""
     found: dict[str, Any] = {}
@@ -194,32 +201,3 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         found |= flat(value, path + ".") if isinstance(value, dict) else {path: value}
     return found
-
-
-def claim_workdir(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder this run's, or checks that it already is.
-
-    Several processes all check before the first of them writes.
-
-    Raises:
-        InputError: the folder belongs to another configuration; names the first difference.
-    """
-    path = workdir / "config.json"
-    mine = as_dict(config)
-    new = not path.exists()
-    if not new:
-        theirs = flat(json.loads(path.read_text()))
-        ours = flat(mine)
-        for key in sorted({*theirs, *ours}):
-            if key.startswith(FREE) or theirs.get(key) == ours.get(key):
-                continue
-            raise InputError(
-                f"{workdir} belongs to another config: {key} is {theirs.get(key)!r} there and "
-                f"{ours.get(key)!r} here; choose another --workdir"
-            )
-    elif workdir.is_dir() and any(workdir.iterdir()):
-        raise InputError(f"{workdir} is not empty and holds no run; choose another --workdir")
-    meet("the run's folder is checked")
-    if new and jax.process_index() == 0:
-        write_text(path, json.dumps(mine, indent=1) + "\n")
-    meet("the run's folder is claimed")

@@ -31,7 +31,7 @@ from physlm_jax.pipeline import (
     stream,
 )
 from physlm_jax.training.checkpoint import Checkpoints
-from physlm_jax.training.config import as_dict, claim_workdir
+from physlm_jax.training.config import as_dict
 from physlm_jax.training.plan import make_plan
 from physlm_jax.training.population import differences
 from physlm_jax.training.records import JsonLines, Progress, peak_flops
@@ -43,6 +43,7 @@ from physlm_jax.training.step import (
     make_eval_step,
     make_train_step,
 )
+from physlm_jax.training.workdir import claim_workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ class Training:
     @contextlib.contextmanager
     def batches(self, start: int) -> Iterator[Iterator[dict[str, jax.Array]]]:
         """Opens the training stream at batch `start`."""
-        ahead = prefetch(self._stream(start), threads=self.config.pipeline.threads)
+        how = self.config.pipeline
+        ahead = prefetch(self._stream(start), threads=how.threads, workers=how.workers)
         with contextlib.closing(device_batches(ahead, self.program.rows)) as batches:
             yield batches
 
@@ -176,7 +178,7 @@ class _Recorder:
         config, self.members = run.config, run.program.members
         self.config = config
         writes = jax.process_index() == 0
-        self.metrics = JsonLines(run.workdir / "metrics.jsonl" if writes else None, start)
+        self.metrics = JsonLines(run.workdir / "metrics.jsonl" if writes else None, start, "loss")
         self.timing = JsonLines(run.workdir / "timing.jsonl" if writes else None, start)
         peak = peak_flops(jax.devices()[0])
         self.progress = Progress(
@@ -266,33 +268,38 @@ def _run(run: Training, checkpoints: Checkpoints) -> State | None:
     start = int(state["step"])
     records = _Recorder(run, start)
     saved = start if start in checkpoints.steps() else -1
+    pending: tuple[int, dict[str, jax.Array]] | None = None
+
+    def write_pending() -> None:
+        nonlocal pending
+        if pending:
+            records.write(*pending, checkpoints)
+        pending = None
 
     def measure(step: int) -> None:
         if step == steps or (config.eval.every and step % config.eval.every == 0):
+            write_pending()  # rows come in one order, stopped and resumed here or not
             loss = plain(run.evaluate(state["params"]))
             records.metrics.write({"step": step, "held_out_loss": loss})
 
     def save(step: int) -> None:
         nonlocal saved
         if saved != step:
+            records.metrics.secure()
             checkpoints.save(state, as_dict(config))
             saved = step
 
     try:
         with _Stop() as stop, run.batches(start) as batches:
-            pending: tuple[int, dict[str, jax.Array]] | None = None
             for t in range(start, steps):
                 measure(t)
                 state, values = run.update(state, next(batches))
-                if pending:
-                    records.write(*pending, checkpoints)
+                write_pending()
                 pending = (t, values)
                 due = config.checkpoint.every and (t + 1) % config.checkpoint.every == 0
                 asked = stop.after(t + 1)
                 if due or asked or t + 1 == steps:
-                    # a checkpoint is written only after its metrics are sound
-                    records.write(*pending, checkpoints)
-                    pending = None
+                    write_pending()  # a checkpoint is written only after its metrics are sound
                     save(t + 1)
                 if asked:
                     LOG.warning("asked to stop: saved step %d", t + 1)

@@ -6,6 +6,8 @@ again. What varies by nature (speed, utilisation, time left) goes to `timing.jso
 """
 
 import json
+import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,6 +18,8 @@ import jax
 from physlm_jax.files import write_text
 from physlm_jax.parallel.chips import chip_of
 
+LOG = logging.getLogger(__name__)
+
 
 def peak_flops(device: jax.Device) -> float | None:
     """Returns the device's peak bfloat16 FLOP/s; None where no data sheet tells (CPUs)."""
@@ -24,7 +28,7 @@ def peak_flops(device: jax.Device) -> float | None:
 
 
 def read_rows(path: Path, member: int | None = None) -> list[dict[str, Any]]:
-    """Returns the complete rows of a JSON-lines file; a cut last line is left out.
+    """Returns the whole rows of a JSON-lines file; a cut or damaged line is left out.
 
     Args:
         member: of a population: its own values instead of the lists of all members'.
@@ -32,12 +36,21 @@ def read_rows(path: Path, member: int | None = None) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is not complete
-    rows = [json.loads(line) for line in lines if line]
+    rows = [row for line in lines if (row := _parsed(line))]
     if member is None:
         return rows
     return [
         {key: v[member] if isinstance(v, list) else v for key, v in row.items()} for row in rows
     ]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The row of a line, None if it is none."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "step" in row else None
 
 
 class JsonLines:
@@ -46,13 +59,25 @@ class JsonLines:
     Args:
         path: the file; None: nothing is written, another process does.
         start: rows whose "step" is at or after this are removed first.
+        field: what rows of updates hold, to tell whether all before `start` are there.
     """
 
-    def __init__(self, path: Path | None, start: int) -> None:
+    def __init__(self, path: Path | None, start: int, field: str = "") -> None:
         self.file: TextIO | None = None
         if path is None:
             return
         kept = [row for row in read_rows(path) if row["step"] < start]
+        found = {row["step"] for row in kept if field in row}
+        if field and len(found) < start:
+            first = min(set(range(start)) - found)
+            LOG.warning(
+                "%s lacks the rows of %d of the %d updates before (the first: %d); training goes "
+                "on, the rows stay missing",
+                path,
+                start - len(found),
+                start,
+                first,
+            )
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self.file = path.open("a")
 
@@ -61,6 +86,11 @@ class JsonLines:
         if self.file:
             self.file.write(json.dumps(row, allow_nan=False) + "\n")
             self.file.flush()
+
+    def secure(self) -> None:
+        """Waits until the disk has all rows, so that a checkpoint never outlives its rows."""
+        if self.file:
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Closes the file."""
