@@ -6,6 +6,9 @@ t builds `stream(..., start=t)` and nothing of an iterator is ever saved (Grain'
 depends on the number of workers). Threads and worker processes only prepare batches ahead.
 """
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,8 +104,24 @@ def prefetch(
     if not flags.FLAGS.is_parsed():  # Grain's workers read absl flags, in a notebook unparsed
         flags.FLAGS.mark_as_parsed()
     return items.mp_prefetch(
-        grain.multiprocessing.MultiprocessingOptions(workers, per_worker_buffer_size=max(buffer, 1))
+        grain.multiprocessing.MultiprocessingOptions(
+            workers, per_worker_buffer_size=max(buffer, 1)
+        ),
+        worker_init_fn=_end_with_parent,
     )
+
+
+def _end_with_parent(worker: int, workers: int) -> None:
+    """Ends this worker process when the one that reads from it is gone, however that ended."""
+    del worker, workers
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def held_out(

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,7 @@ class Checkpoints:
             broken = error
         if all_agree(broken is None):
             return read
+        _silence_stragglers()
         said = str(broken or "another process failed").strip().splitlines()[:1]
         first = said[0][:300] if said else type(broken).__name__
         raise Damaged(f"checkpoint {step} cannot be read: {first}") from broken
@@ -221,6 +223,23 @@ class Checkpoints:
         """Waits for writes under way and frees the manager's threads."""
         with _disk_errors(self):
             self.manager.close()
+
+
+@functools.cache
+def _silence_stragglers() -> None:
+    """Keeps the terminal clear after a read that failed.
+
+    Orbax reads arrays side by side and gives up at the first error. What becomes of the others is
+    complained of later, array by array, by asyncio's logger and as errors that nobody can catch.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    before = sys.unraisablehook
+
+    def hook(raised: Any) -> None:
+        if str(raised.exc_value) != "Event loop is closed":
+            before(raised)
+
+    sys.unraisablehook = hook
 
 
 class _disk_errors:

@@ -1,5 +1,6 @@
 """Faults of a run that is one process."""
 
+import dataclasses
 import os
 import random
 import resource
@@ -13,7 +14,19 @@ from typing import Any
 import damage
 from moments import await_moment
 from reading import check_reading
-from trial import SAVES, STEPS, Bench, Trial, arrays, children, complete, ending, metrics, updates
+from trial import (
+    SAVES,
+    STEPS,
+    Bench,
+    Trial,
+    arrays,
+    children,
+    complete,
+    ending,
+    metrics,
+    same_arrays,
+    updates,
+)
 from verdict import Broken, Verdict, expect, finish, one_line
 
 AGAIN, REFUSED = 75, 2
@@ -64,45 +77,41 @@ def copied(bench: Bench, workdir: Path, layout: str = "one") -> None:
     shutil.copytree(bench.reference(layout), workdir)
 
 
-def _damage(bench: Bench, workdir: Path, fault: Any, choose: random.Random, way: str) -> Verdict:
-    copied(bench, workdir)
-    listed = damage.files(workdir / "checkpoints" / str(NEWEST))
-    path = choose.choice(listed)
-    done = damage.WAYS[way](path, choose)
-    note = f"{path.relative_to(workdir / 'checkpoints')} {done}"
-    return finish(bench, workdir, note=note, known=BEFORE)
-
-
-def truncate_file(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """A file of the newest checkpoint ends early."""
-    return _damage(bench, workdir, fault, choose, "truncate")
-
-
-def remove_file(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """A file of the newest checkpoint is gone."""
-    return _damage(bench, workdir, fault, choose, "remove")
-
-
-def flip_byte(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """A flipped bit in every file of the newest checkpoint in turn, read; in one of them, trained.
+def _damage(bench: Bench, workdir: Path, choose: random.Random, way: str) -> Verdict:
+    """Damages every file of the newest checkpoint in turn and reads it; trains with one of them.
 
     Reading either refuses the checkpoint or gives the bits that were written.
     """
     copied(bench, workdir)
     listed = damage.files(workdir / "checkpoints" / str(NEWEST))
-    caught = 0
+    refused = 0
     for path in listed:
         before = path.read_bytes()
-        done = damage.flip(path, choose)
-        refused, wrong = check_reading(bench.reference("one"), workdir, NEWEST)
+        done = damage.WAYS[way](path, choose)
+        caught, wrong = check_reading(bench.reference("one"), workdir, NEWEST)
         expect(not wrong, f"{path.relative_to(workdir)} {done}: {wrong}")
-        caught += refused
+        refused += caught
         path.write_bytes(before)
     path = choose.choice(listed)
-    note = f"{caught} of {len(listed)} refused, the others harmless; "
-    note += f"then {path.relative_to(workdir / 'checkpoints')} {damage.flip(path, choose)}"
+    note = f"each of {len(listed)} files: {refused} times refused, else harmless; then "
+    note += f"{path.relative_to(workdir / 'checkpoints')} {damage.WAYS[way](path, choose)}"
     found = finish(bench, workdir, note=note, known=BEFORE)
-    return Verdict(found.lost, found.bitwise, found.note, faults=len(listed) + 1)
+    return dataclasses.replace(found, faults=len(listed) + 1)
+
+
+def truncate_file(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
+    """A file of the newest checkpoint ends early."""
+    return _damage(bench, workdir, choose, "truncate")
+
+
+def remove_file(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
+    """A file of the newest checkpoint is gone."""
+    return _damage(bench, workdir, choose, "remove")
+
+
+def flip_bit(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
+    """A bit of the newest checkpoint is flipped."""
+    return _damage(bench, workdir, choose, "flip")
 
 
 def fill_disk(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
@@ -201,7 +210,7 @@ def nan_in_population(bench: Bench, workdir: Path, fault: Any, choose: random.Ra
         and ("loss" not in a or (a["loss"][seed] is None) == (a["step"] >= batch))
         for a, b in rows
     )
-    mine, theirs = arrays(workdir), arrays(reference)
+    mine, theirs = arrays(workdir, reference), arrays(reference, reference)
     right &= all(
         mine[k].tobytes() == theirs[k].tobytes()
         if mine[k].ndim == 0
@@ -281,8 +290,7 @@ def cut_metrics(bench: Bench, workdir: Path, fault: Any, choose: random.Random) 
     missing = max(again - kept, 0)
     expect((missing > 0) == ("metrics.jsonl lacks" in trial.said()), "it does not say so", trial)
     right = path.read_bytes() == b"".join(lines[: min(kept, again)] + lines[again:])
-    mine, theirs = arrays(workdir), arrays(reference)
-    right &= all(mine[k].tobytes() == theirs[k].tobytes() for k in theirs)
+    right &= same_arrays(workdir, reference)
     return Verdict(BEFORE - trial.resumed(), right, f"{note}; {missing} rows missing, and said so")
 
 

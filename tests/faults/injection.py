@@ -25,7 +25,7 @@ KINDS: dict[str, Injector] = {
     "stop": alone.stop,
     "file truncated": alone.truncate_file,
     "file removed": alone.remove_file,
-    "byte flipped": alone.flip_byte,
+    "bit flipped": alone.flip_bit,
     "disk full": alone.fill_disk,
     "NaN in the data": alone.nan,
     "NaN in a population": alone.nan_in_population,
@@ -65,7 +65,7 @@ class Outcome:
         survived: the run, started again, finished; every expectation held.
         steps_lost: beyond the last checkpoint that was whole.
         bitwise: the same bits as undisturbed; None: other devices, compared within a tolerance.
-        faults: how many were injected (one, but for bytes flipped in every file in turn).
+        faults: how many were injected (one, but for damage to every file in turn).
         note: where it struck and what followed, or what went wrong.
     """
 

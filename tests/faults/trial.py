@@ -264,28 +264,37 @@ def updates(workdir: Path) -> int:
     return sum("loss" in row for row in metrics(workdir))
 
 
-def arrays(workdir: Path, step: int = STEPS) -> dict[str, np.ndarray]:
-    """Returns every array of a checkpoint, read by Orbax alone."""
+def arrays(workdir: Path, like: Path, step: int = STEPS) -> dict[str, np.ndarray]:
+    """Returns every array of a checkpoint, read by Orbax alone.
+
+    Args:
+        like: an undamaged run, which knows how the arrays are nested.
+    """
     found = {}
     with ocp.PyTreeCheckpointer() as reader:
         for item in ("params", "training"):
-            folder = (workdir / "checkpoints" / str(step) / item).absolute()
-            tree = reader.metadata(folder).item_metadata.tree
+            place = Path("checkpoints", str(step), item)
+            tree = reader.metadata((like / place).absolute()).item_metadata.tree
             plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            read = reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=plain))
+            asked = ocp.args.PyTreeRestore(item=tree, restore_args=plain)
+            read = reader.restore((workdir / place).absolute(), args=asked)
             for path, leaf in jax.tree_util.tree_leaves_with_path(read):
                 found[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
     return found
 
 
-def same_bits(a: Path, b: Path) -> bool:
-    """True if two finished runs hold the same metrics and arrays, bit by bit."""
-    if (a / "metrics.jsonl").read_bytes() != (b / "metrics.jsonl").read_bytes():
-        return False
-    mine, theirs = arrays(a), arrays(b)
+def same_arrays(workdir: Path, reference: Path) -> bool:
+    """True if two finished runs hold the same parameters and optimizer, bit by bit."""
+    mine, theirs = arrays(workdir, reference), arrays(reference, reference)
     return mine.keys() == theirs.keys() and all(
         mine[k].tobytes() == theirs[k].tobytes() and mine[k].dtype == theirs[k].dtype for k in mine
     )
+
+
+def same_bits(workdir: Path, reference: Path) -> bool:
+    """The same arrays, and the same bytes in metrics.jsonl."""
+    rows = [(folder / "metrics.jsonl").read_bytes() for folder in (workdir, reference)]
+    return rows[0] == rows[1] and same_arrays(workdir, reference)
 
 
 def close(a: Path, b: Path, tolerance: float = 1e-4) -> bool:
