@@ -10,8 +10,8 @@ The argument is "name,scale":
          8b          32 x 4096, 32 heads of 128 on 8 key/value heads, gated MLP of 14336, RMSNorm,
                      rotary, 128256 tokens, rows of 4096; 8.03 B
   scale  gpu         one large accelerator; 100 steps of 8 rows, to measure speed (gpt2-small, 1b)
-         paper       a TPU slice, everything cut over its chips (fsdp): gpt2-small on v5e:4x4, 1b
-                     and 8b on v5p:4x4x4, half a million, 2 and 4 million tokens per update
+         paper       a TPU slice, the state cut over 16 chips (fsdp): gpt2-small on v5e:4x4, 1b and
+                     8b on v5p:4x4x4; half a million, 2 and 4 million tokens per update
 The loss to expect is the world's entropy, ln(vocabulary - 2).
 """
 
@@ -45,7 +45,7 @@ def get_config(arg: str = "gpt2-small,paper") -> ConfigDict:
 
 def _gpt2_small(c: ConfigDict) -> None:
     set_data(c, "noise", size=50257, length=510)
-    c.steps, c.batch, c.topology = 300_000, 512, "v5e:4x4"
+    c.steps, c.batch, c.accumulation, c.topology = 300_000, 512, 4, "v5e:4x4"
     c.pipeline.length = 1024
     c.model.position = "learned"
     c.model.remat = "dots"
@@ -83,6 +83,6 @@ def _gpu(c: ConfigDict) -> None:
 
 def _paper(c: ConfigDict) -> None:
     c.pipeline.rows_per_block = 4  # as many chips as a host has, so that 1 row a chip is possible
-    c.mesh.data, c.mesh.fsdp = 1, -1
+    c.mesh.data, c.mesh.fsdp = -1, 16  # states cut over 16 chips, copies of that beyond
     c.eval.every, c.eval.rows = 1000, c.batch
     c.checkpoint.every = 1000
