@@ -88,6 +88,7 @@ class Report:
     """One answer; sizes are bytes per chip, times seconds, rates per second.
 
     Attributes:
+        members: of a population, K; 1: one run.
         fits: the verdict.  reason: why not, "" if it fits.  advice: what to try, verified.
         flops: of matrix products per chip and step, recomputation included.
         model_flops: the model's own per chip and step (6 N + attention).
@@ -105,6 +106,7 @@ class Report:
     accumulation: int
     length: int
     parameters: int
+    members: int
     fits: bool
     reason: str = ""
     advice: str = ""
@@ -146,6 +148,7 @@ def check(config: ConfigDict, topology: Topology, rows_per_chip: int = 0) -> Rep
         accumulation=config.accumulation,
         length=config.pipeline.length,
         parameters=transformer.parameter_count(model),
+        members=config.population,
         fits=False,
     )
     try:
@@ -323,7 +326,7 @@ def mesh_axes(group: Sequence[int], mesh: Mesh) -> str:
 
 
 def paper_wire(program: Program, parameters: int) -> float:
-    """Bytes a chip receives per step on paper when parameters are cut over n fsdp chips.
+    """Bytes a chip receives per step on paper when a model's parameters are cut over n fsdp chips.
 
     Every micro-batch gathers all parameters for the forward and for the backward pass and
     reduces their gradients, each (n - 1) / n of them in the activations' dtype; with d > 1
@@ -334,5 +337,6 @@ def paper_wire(program: Program, parameters: int) -> float:
     d, n = mesh.shape["data"], mesh.shape["fsdp"]
     if mesh.size != d * n:
         return 0.0
+    parameters *= max(program.members, 1)
     each = jnp.dtype(program.model.dtype).itemsize * parameters * (n - 1) / n
     return 3 * program.accumulation * each + 2 * (d - 1) / d * 4 * parameters / n

@@ -32,8 +32,8 @@ COLUMNS = (
 def page(report: Report) -> str:
     """Returns the report as text."""
     head = (
-        f"{report.name}: {report.parameters / 1e6:,.1f} M parameters on {report.topology} "
-        f"({report.chips} chips, {report.mesh})\n"
+        f"{report.name}: {_members(report)}{report.parameters / 1e6:,.1f} M parameters "
+        f"on {report.topology} ({report.chips} chips, {report.mesh})\n"
         f"batch {report.batch} x {report.length} tokens, {report.rows_per_chip:g} rows per chip"
         + (f", {report.accumulation} micro-batches" if report.accumulation > 1 else "")
     )
@@ -44,6 +44,10 @@ def page(report: Report) -> str:
         parts += [_work(report), _collectives(report.traffic), _speed(report, report.roofline)]
     parts += [f"note: {note}" for note in report.notes]
     return "\n\n".join([*parts, verdict(report)])
+
+
+def _members(report: Report) -> str:
+    return f"{report.members} members of " if report.members > 1 else ""
 
 
 def verdict(report: Report) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from physlm_jax.errors import InputError
 from physlm_jax.parallel.topology import open_topology
-from physlm_jax.training import fit_advice, fit_text
-from physlm_jax.training.config import base, set_data
+from physlm_jax.training import fit, fit_advice, fit_text
+from physlm_jax.training.config import base, load, set_data
 from physlm_jax.training.fit import check
 from physlm_jax.training.fit_advice import candidates, flags
 
@@ -89,6 +89,18 @@ def test_a_batch_that_cannot_be_cut_names_the_nearest(slice_):
     assert not shared.fits and "rows_per_block 3" in shared.reason
     with pytest.raises(InputError, match="accumulation"):
         check(small(accumulation=3), slice_)
+
+
+PAPER = ("cfg.py:cfg3b", "cfg.py:cfg3f", "sizes.py:gpt2-small", "sizes.py:1b", "sizes.py:8b")
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_configs_of_scale_paper_can_be_cut_over_the_slice_they_name(name, monkeypatch):
+    """Memory is checked by `python -m physlm_jax.fit`, results/fit; here no program is compiled."""
+    monkeypatch.setattr(fit, "_compiled", lambda about, *_: dataclasses.replace(about, fits=True))
+    config = load(f"configs/{name},paper")
+    report = check(config, open_topology(config.topology))
+    assert report.fits, report.reason
 
 
 def test_too_large_a_batch_is_told(slice_):
