@@ -75,7 +75,7 @@ done
 case "${1:-}" in
   "" | -h | --help | help) usage ;;
   test) shift; set_up; run_tests "$@" ;;
-  faults) shift; set_up; act exec "$bin/python" -m pytest -q tests/faults "$@" ;;
+  faults) shift; set_up; act exec "$bin/python" tests/faults/suite.py "$@" ;;
   demo) shift; set_up; run_module reproduce --study=cfg --scale=laptop --claims=demo \
       --runs=runs/demo --results=runs/demo/results --page=runs/demo/report.html "$@" ;;
   *) set_up; run_module "$@" ;;

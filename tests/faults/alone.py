@@ -1,5 +1,6 @@
 """Faults of a run that is one process."""
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -7,6 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from trial import (
     ending,
     metrics,
     same_arrays,
+    same_bits,
     updates,
 )
 from verdict import Broken, Verdict, expect, finish, one_line
@@ -35,31 +38,44 @@ ATTEMPTS = 5  # a run of seconds may be over before the fault is there
 
 
 def strike(
-    bench: Bench, workdir: Path, fault: Any, choose: random.Random, number: int
+    bench: Bench, workdir: Path, moment: str, choose: random.Random, number: int
 ) -> tuple[Trial, str]:
-    """Starts a run and sends it a signal at the fault's moment; returns it, ended, and where."""
+    """Starts a run and sends it a signal at a moment; returns it, ended, and where that was.
+
+    Where it was over before, it is tried again from the same files.
+    """
+    before = workdir.with_name("before")
+    if workdir.exists():
+        shutil.copytree(workdir, before)
     for _ in range(ATTEMPTS):
-        shutil.rmtree(workdir, ignore_errors=True)
         trial = bench.start("one", workdir)
         with ending(trial):
-            where = await_moment(fault.moment, bench, "one", trial, choose)
+            where = await_moment(moment, bench, "one", trial, choose)
             if where:
                 os.kill(trial.process.pid, number)
                 trial.wait()
+                shutil.rmtree(before, ignore_errors=True)
                 return trial, where
-    raise Broken(f"{ATTEMPTS} times too late for {fault.moment}")
+        shutil.rmtree(workdir)
+        if before.exists():
+            shutil.copytree(before, workdir)
+    raise Broken(f"{ATTEMPTS} times too late for {moment}")
 
 
 def kill(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """kill -9, at any moment."""
-    trial, where = strike(bench, workdir, fault, choose, signal.SIGKILL)
-    expect(trial.process.returncode == -signal.SIGKILL, "it was not killed", trial)
-    return finish(bench, workdir, note=f"killed {where}")
+    """kill -9, at any moment; also again and again, before the first steps of a resumed run."""
+    notes = []
+    for moment in (fault.moment, *("compile", "start")[: fault.round % 3]):
+        trial, where = strike(bench, workdir, moment, choose, signal.SIGKILL)
+        expect(trial.process.returncode == -signal.SIGKILL, "it was not killed", trial)
+        notes.append(where)
+    found = finish(bench, workdir, note=f"killed {', then '.join(notes)}")
+    return dataclasses.replace(found, faults=len(notes))
 
 
 def stop(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
     """SIGTERM, at any moment: it saves and leaves; before it listens the signal ends it."""
-    trial, where = strike(bench, workdir, fault, choose, signal.SIGTERM)
+    trial, where = strike(bench, workdir, fault.moment, choose, signal.SIGTERM)
     code, done, saved = (
         trial.process.returncode,
         updates(workdir),
@@ -146,7 +162,8 @@ def _mounted(bench: Bench, workdir: Path, choose: random.Random, at: int) -> Ver
 
     def fill(trial: Trial) -> None:
         free = os.statvfs(disk)
-        filler.write_bytes(bytes(max(free.f_bavail * free.f_bsize - left, 0)))
+        with contextlib.suppress(OSError):  # the run was faster: then it is full to the last byte
+            filler.write_bytes(bytes(max(free.f_bavail * free.f_bsize - left, 0)))
 
     try:
         note = f"{left // 1024} KiB left on a small file system"
@@ -221,19 +238,36 @@ def nan_in_population(bench: Bench, workdir: Path, fault: Any, choose: random.Ra
 
 
 def kill_worker(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """kill -9 of the process that makes batches."""
+    """kill -9 of the process that makes batches, or of the one that reads them."""
     trial = bench.start("one", workdir, flags=["--config.pipeline.workers=1"])
     with ending(trial):
         step = choose.randrange(0, 5)
         trial.until(lambda: updates(workdir) >= step and bool(_workers(trial)))
         expect(not trial.ended(), "too late for the data worker", trial)
-        at = updates(workdir)
-        os.kill(_workers(trial)[0], signal.SIGKILL)
+        at, worker = updates(workdir), _workers(trial)[0]
+        if fault.round % 2:
+            trial.kill()
+            expect(_gone(worker), "the data worker outlives its trainer", trial)
+            return finish(bench, workdir, note=f"trainer with a data worker killed at update {at}")
+        os.kill(worker, signal.SIGKILL)
         code = trial.wait()
     expect(code in (0, AGAIN), f"exit code {code}", trial)
     if code:
         one_line(trial, "data worker")
     return finish(bench, workdir, note=f"data worker killed at update {at}, exit code {code}")
+
+
+def _gone(pid: int, patience: float = 10.0) -> bool:
+    """True once a process has ended (or is a corpse that nobody buries)."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _workers(trial: Trial) -> list[int]:
@@ -296,13 +330,16 @@ def cut_metrics(bench: Bench, workdir: Path, fault: Any, choose: random.Random) 
 
 def damage_cache(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
     """Every compiled program of the cache is damaged: they are compiled anew."""
-    bench.reference("one")
     cache = workdir.parent / "cache"
-    shutil.copytree(bench.folder / "cache", cache)
-    for path in damage.files(cache):
-        damage.WAYS[choose.choice(("truncate", "flip"))](path, choose)
-    trial = bench.start("one", workdir, JAX_COMPILATION_CACHE_DIR=str(cache))
-    with ending(trial):
-        code = trial.wait()
-    expect(code == 0, f"exit code {code}", trial)
-    return finish(bench, workdir, note=f"{len(damage.files(cache))} files of the cache damaged")
+    listed = []
+    for folder in (workdir.with_name("first"), workdir):
+        trial = bench.start("one", folder, JAX_COMPILATION_CACHE_DIR=str(cache))
+        with ending(trial):
+            code = trial.wait()
+        expect(code == 0, f"exit code {code}", trial)
+        if not listed:
+            listed = damage.files(cache)
+            for path in listed:
+                damage.WAYS[choose.choice(("truncate", "flip"))](path, choose)
+    right = same_bits(workdir, bench.reference("one"))
+    return Verdict(0, right, f"{len(listed)} files of the cache damaged", faults=len(listed))

@@ -9,6 +9,7 @@ checkpoint.
 
 import dataclasses
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,5 +97,6 @@ def inject(fault: Fault, bench: Bench) -> Outcome:
     except Exception as error:
         note = f"{type(error).__name__}: {' '.join(str(error).split())[:1000]}"
         found, survived = Verdict(0, False, note), False
+    shutil.rmtree(workdir.parent, ignore_errors=True)
     seconds = round(time.monotonic() - began, 1)
     return Outcome(fault, survived, found.lost, found.bitwise, found.faults, seconds, found.note)

@@ -107,5 +107,5 @@ def lose_one(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> 
             seconds = time.monotonic() - since
             expect(code != 0, f"process {victim} lost {where}: exit code {code}", other)
             note = f"process {victim} lost {where}; the other ended {seconds:.0f} s later ({code})"
-            return finish(bench, workdir, "pair", note)
+            return resume(bench, workdir, fault, note)
     raise Broken(f"{ATTEMPTS} times too late for {fault.moment}")

@@ -53,9 +53,15 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Bench:
-    """Where trials are made: a folder of our own, with the compile cache and the references."""
+    """Where trials are made.
+
+    Attributes:
+        folder: of our own; the references are kept in it.
+        compiled: the compile cache; default inside the folder.
+    """
 
     folder: Path
+    compiled: Path | None = None
 
     def environ(self, **variables: str) -> dict[str, str]:
         """The environment of a run: ours, without another job's variables.
@@ -66,7 +72,7 @@ class Bench:
         return {
             **kept,
             "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(self.folder / "cache"),
+            "JAX_COMPILATION_CACHE_DIR": str(self.compiled or self.folder / "cache"),
             "XLA_FLAGS": "--xla_backend_optimization_level=0",
             "PYTHONPATH": str(ROOT),
             "PHYSLM_HEARTBEAT": "10",
@@ -115,8 +121,10 @@ class Bench:
         """The folder of the undisturbed run, made once per layout."""
         workdir = self.folder / "references" / layout
         if not workdir.with_suffix(".seconds").exists():
-            # twice: the first one compiles, the second one's times are those of the trials
-            for folder in (workdir.with_name(f"{layout}.first"), workdir):
+            # twice: the first one compiles, the second one's times are those of the trials; of two
+            # processes the second one always compiles, jax lets only the first one use the cache
+            first = [] if layout == "pair" else [workdir.with_name(f"{layout}.first")]
+            for folder in (*first, workdir):
                 trial = self.start(layout, folder)
                 seconds = [trial.until(lambda f=folder: (f / "config.json").exists())]
                 seconds.append(trial.until(lambda f=folder: bool(metrics(f))))

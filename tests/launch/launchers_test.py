@@ -39,9 +39,9 @@ def test_shellcheck_has_nothing_to_say(script):
 def test_local_alone():
     python = f"{sys.prefix}/bin/python"
     assert dry("local.sh", "train", *FLAGS) == [f"exec {python} -m physlm_jax.train {QUOTED}"]
-    assert dry("local.sh", "faults", "--seeds=3")[0] == (
-        f"exec {python} -m pytest -q tests/faults --seeds=3"
-    )
+    assert dry("local.sh", "faults", "--seeds=3") == [
+        f"exec {python} tests/faults/suite.py --seeds=3"
+    ]
     assert dry("local.sh", "test", "-k", "a or b") == [
         f"{sys.prefix}/bin/ruff format --check .",
         f"{sys.prefix}/bin/ruff check .",
