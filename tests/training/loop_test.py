@@ -92,18 +92,6 @@ def test_a_finished_run_does_nothing_more(whole):
     assert (whole[0] / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_cut_last_row_is_written_again(whole, tmp_path):
-    import shutil
-
-    workdir = tmp_path / "run"
-    shutil.copytree(whole[0], workdir)
-    good = (workdir / "metrics.jsonl").read_bytes()
-    shutil.rmtree(workdir / "checkpoints" / "6")
-    (workdir / "metrics.jsonl").write_bytes(good[:-9])
-    train(tiny(), workdir)
-    assert (workdir / "metrics.jsonl").read_bytes() == good
-
-
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     config = tiny(optimizer__learning_rate=1e30, optimizer__clip=0.0, steps=20)
     with pytest.raises(Diverged, match=r"update \d+ is not finite .*last good checkpoint is"):
