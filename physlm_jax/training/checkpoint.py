@@ -236,7 +236,9 @@ def _silence_stragglers() -> None:
     before = sys.unraisablehook
 
     def hook(raised: Any) -> None:
-        if str(raised.exc_value) != "Event loop is closed":
+        code = getattr(raised.object, "cr_code", None)  # of a coroutine
+        of_orbax = code is not None and "orbax" in code.co_filename
+        if not of_orbax and str(raised.exc_value) != "Event loop is closed":
             before(raised)
 
     sys.unraisablehook = hook

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import absl.logging
+import jax
 from injection import KINDS, Outcome, draw, inject
 from trial import ROOT, Bench
 
@@ -132,6 +133,7 @@ def processor() -> str:
 def main() -> int:
     """Runs the suite."""
     chosen = flags()
+    jax.config.update("jax_platforms", "cpu")  # this process only reads checkpoints
     absl.logging.set_verbosity(absl.logging.FATAL)
     logging.getLogger("physlm_jax").setLevel(logging.ERROR)
     began, outcomes = time.monotonic(), []
