@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One machine: sets itself up (a virtual environment in the checkout, pinned packages), then runs.
 #   launch/local.sh demo [flags]       train, sample, judge, probe; writes runs/demo/report.html
-#   launch/local.sh test [pytest args] format, lint, types, the test suite
+#   launch/local.sh test [pytest args] format, lint, types, the test suite (slow tests: test -m slow)
 #   launch/local.sh faults [--seeds=N] the fault suite: kills, full disks, damaged checkpoints
 #   launch/local.sh MODULE [flags]     python -m physlm_jax.MODULE, e.g. train, reproduce, bench
 # Before the module:
@@ -46,7 +46,7 @@ run_tests() {
   act "$bin/ruff" format --check .
   act "$bin/ruff" check .
   act "$bin/mypy"
-  act "$bin/python" -m pytest -n 2 --dist worksteal -q --durations=10 "$@"
+  act "$bin/python" -m pytest -n 2 --dist worksteal -q --durations=10 -m "not slow" "$@"
 }
 
 # Several processes are started and watched by a supervisor; it prints their commands itself.

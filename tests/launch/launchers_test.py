@@ -46,7 +46,7 @@ def test_local_alone():
         f"{sys.prefix}/bin/ruff format --check .",
         f"{sys.prefix}/bin/ruff check .",
         f"{sys.prefix}/bin/mypy",
-        f"{python} -m pytest -n 2 --dist worksteal -q --durations=10 -k 'a or b'",
+        f"{python} -m pytest -n 2 --dist worksteal -q --durations=10 -m 'not slow' -k 'a or b'",
     ]
 
 
