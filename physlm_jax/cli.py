@@ -2,12 +2,15 @@
 
 import ctypes
 import errno
+import glob
 import importlib
 import logging
 import os
+import re
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from physlm_jax.errors import InputError, Interrupted, unknown
 from physlm_jax.parallel import processes
 from physlm_jax.parallel.processes import Job, Place
 
+CACHE_ERROR = re.compile(r"Error reading persistent compilation cache entry for '([^']+)'")
+LOG = logging.getLogger(__name__)
 COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit")
 
 
@@ -210,6 +215,27 @@ def cache_compilations() -> None:
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    mend_cache(Path(folder))
+
+
+def mend_cache(folder: Path) -> None:
+    """Lets damaged entries of the compilation cache be written anew.
+
+    JAX compiles what it cannot read and warns at length, but keeps the entry, as a kill while it
+    was written leaves it: every later start would compile again.
+    """
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, *place: Any, **options: Any) -> None:
+        found = CACHE_ERROR.match(str(message))
+        if not found:
+            shown(message, *place, **options)
+            return
+        for entry in folder.glob(f"{glob.escape(found[1])}-*"):
+            entry.unlink(missing_ok=True)
+        LOG.warning("%s in %s is damaged: it is compiled anew", found[1], folder)
+
+    warnings.showwarning = show
 
 
 def main() -> Any:

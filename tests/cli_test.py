@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+
+from physlm_jax import cli
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit")
@@ -80,3 +83,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message):
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr[-800:]
     assert message in lines[0]
     assert not (ROOT / "never").exists()
+
+
+def test_a_damaged_entry_of_the_compilation_cache_makes_room(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    for name in ("jit_update-12-cache", "jit_update-34-cache", "jit_other-12-cache"):
+        (tmp_path / name).write_bytes(b"x")
+    cli.mend_cache(tmp_path)
+    said = "Error reading persistent compilation cache entry for 'jit_update': error: incorrect"
+    with caplog.at_level("WARNING", logger="physlm_jax"):
+        warnings.showwarning(UserWarning(said), UserWarning, "compiler.py", 782)
+    assert [path.name for path in tmp_path.iterdir()] == ["jit_other-12-cache"]
+    assert f"jit_update in {tmp_path} is damaged: it is compiled anew" in caplog.text

@@ -106,6 +106,7 @@ class Checkpoints:
     def __init__(
         self, workdir: Path, keep_last: int = 1, keep_every: int = 0, *, writer: bool = False
     ) -> None:
+        _silence_stragglers()
         self.folder = workdir.absolute() / FOLDER
         self.manager = ocp.CheckpointManager(
             self.folder,
@@ -167,7 +168,6 @@ class Checkpoints:
             broken = error
         if all_agree(broken is None):
             return read
-        _silence_stragglers()
         said = str(broken or "another process failed").strip().splitlines()[:1]
         first = said[0][:300] if said else type(broken).__name__
         raise Damaged(f"checkpoint {step} cannot be read: {first}") from broken
@@ -227,9 +227,9 @@ class Checkpoints:
 
 @functools.cache
 def _silence_stragglers() -> None:
-    """Keeps the terminal clear after a read that failed.
+    """Keeps the terminal clear after a read or write that failed, which we tell of ourselves.
 
-    Orbax reads arrays side by side and gives up at the first error. What becomes of the others is
+    Orbax moves arrays side by side and gives up at the first error. What becomes of the others is
     complained of later, array by array, by asyncio's logger and as errors that nobody can catch.
     """
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -165,6 +165,8 @@ def validate(config: ConfigDict) -> None:
         "checkpoint.every": (config.checkpoint.every, 0),
         "checkpoint.keep_last": (config.checkpoint.keep_last, 1),
         "checkpoint.keep_every": (config.checkpoint.keep_every, 0),
+        "pipeline.threads": (config.pipeline.threads, 0),
+        "pipeline.workers": (config.pipeline.workers, 0),
     }
     for key, (value, least) in limits.items():
         if value < least:

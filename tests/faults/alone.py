@@ -329,7 +329,7 @@ def cut_metrics(bench: Bench, workdir: Path, fault: Any, choose: random.Random) 
 
 
 def damage_cache(bench: Bench, workdir: Path, fault: Any, choose: random.Random) -> Verdict:
-    """Every compiled program of the cache is damaged: they are compiled anew."""
+    """Every compiled program of the cache is damaged: they are compiled anew, and kept again."""
     cache = workdir.parent / "cache"
     listed = []
     for folder in (workdir.with_name("first"), workdir):
@@ -341,5 +341,9 @@ def damage_cache(bench: Bench, workdir: Path, fault: Any, choose: random.Random)
             listed = damage.files(cache)
             for path in listed:
                 damage.WAYS[choose.choice(("truncate", "flip"))](path, choose)
+            damaged = {path: path.read_bytes() for path in listed}
+    expect("Error reading" not in trial.said() and "damaged" in trial.said(), "not said", trial)
+    left = [path.name for path in listed if path.read_bytes() == damaged[path]]
+    expect(not left, f"still damaged: {left}", trial)
     right = same_bits(workdir, bench.reference("one"))
     return Verdict(0, right, f"{len(listed)} files of the cache damaged", faults=len(listed))

@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,7 @@ def main() -> int:
     jax.config.update("jax_platforms", "cpu")  # this process only reads checkpoints
     absl.logging.set_verbosity(absl.logging.FATAL)
     logging.getLogger("physlm_jax").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     began, outcomes = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="physlm-faults-") as folder:
         bench = Bench(Path(folder))
