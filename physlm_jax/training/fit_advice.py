@@ -39,7 +39,7 @@ def candidates(config: ConfigDict, report: Report) -> Iterator[Changes]:
     rows = int(report.rows_per_chip)
     together: Changes = {}
     mesh = {axis: size for axis, size in config.mesh.items() if axis not in ("data", "fsdp")}
-    if config.mesh.data != 1 and -1 not in mesh.values():
+    if _axes(report).get("data", 1) > 1 and -1 not in mesh.values():
         together |= {"mesh.data": 1, "mesh.fsdp": -1}
         yield dict(together)
     for policy in ("dots", "full")[("none", "dots", "full").index(config.model.remat) :]:
@@ -57,10 +57,16 @@ def candidates(config: ConfigDict, report: Report) -> Iterator[Changes]:
         yield {**together, "accumulation": 1, ROWS: rows}
 
 
+def _axes(report: Report) -> dict[str, int]:
+    """Sizes of the mesh axes that are larger than 1."""
+    pairs = (pair.split("=") for pair in report.mesh.split() if "=" in pair)
+    return {axis: int(size) for axis, size in pairs}
+
+
 def _cut(report: Report) -> int:
     """Into how many pieces the mesh cuts a micro-batch."""
-    axes = dict(pair.split("=") for pair in report.mesh.split() if "=" in pair)
-    return int(axes.get("data", 1)) * int(axes.get("fsdp", 1))
+    axes = _axes(report)
+    return axes.get("data", 1) * axes.get("fsdp", 1)
 
 
 def _doublings(start: int, most: int) -> list[int]:
