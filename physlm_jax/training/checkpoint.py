@@ -118,6 +118,7 @@ class Checkpoints:
             ),
             item_names=("params", "training", "meta"),
         )
+        self.reader = _reader()
 
     def steps(self) -> list[int]:
         """Returns the steps with a complete checkpoint, ascending."""
@@ -163,7 +164,7 @@ class Checkpoints:
         """Orbax's restore; whatever a broken file makes it raise on any process is `Damaged`."""
         broken: Exception | None = None
         try:
-            read = self.manager.restore(step, args=args)
+            read = self.reader.restore(self.folder / str(step), args=args)
         except Exception as error:
             broken = error
         if all_agree(broken is None):
@@ -223,6 +224,20 @@ class Checkpoints:
         """Waits for writes under way and frees the manager's threads."""
         with _disk_errors(self):
             self.manager.close()
+        self.reader.close()
+
+
+def _reader() -> ocp.Checkpointer:
+    """Reads as if this process were alone.
+
+    Orbax's own restore ends in a barrier, at which a process that could read its files would wait
+    for one that could not. Nothing else in a read needs the others.
+    """
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    options = ocp.CompositeOptions(multiprocessing_options=alone)
+    handler = ocp.CompositeCheckpointHandler(composite_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 @functools.cache
