@@ -1,13 +1,13 @@
 """The parts of a transformer block. Shapes: B batch, T length, D model, F hidden."""
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from physlm_jax.parallel.mesh import constrain, gathered
+from physlm_jax.models.weights import product
+from physlm_jax.parallel.mesh import constrain
 
 
 def normal(key: jax.Array, shape: Sequence[int], std: float) -> jax.Array:
@@ -45,28 +45,8 @@ class Linear(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        lead, axes = x.shape[: -self.contract], self.contract
-        kernel = gathered(self.kernel[...], self.axes, self.dtype)
-        features = kernel.shape[axes:]
-        fan_in = math.prod(kernel.shape[:axes])
-        # one plain matrix product: XLA's CPU backend is slower on structured contractions
-        y = _product(x.reshape(-1, fan_in), kernel.reshape(fan_in, -1)).reshape(*lead, *features)
+        y = product(x, self.kernel.get_value(), self.axes, self.contract, self.dtype)
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
-
-
-def _product(x: jax.Array, w: jax.Array) -> jax.Array:
-    """x [N, I] times w [I, O].
-
-    XLA's CPU backend sums a gradient over N 1.4 times as fast into a wide matrix as into a tall
-    one: a tall weight is turned there, behind a barrier lest XLA turn it back, and its gradient
-    follows. Where rows are few, as in decoding, turning it would cost more than it saves.
-    """
-    if w.shape[0] <= w.shape[1] or x.shape[0] < w.shape[0]:
-        return x @ w
-    turned = jax.lax.platform_dependent(
-        w, cpu=lambda w: jax.lax.optimization_barrier(w.T), default=lambda w: w.T
-    )
-    return jnp.einsum("ni,oi->no", x, turned)
 
 
 class Norm(nnx.Module):

@@ -20,6 +20,7 @@ from flax import nnx
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import attention
 from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
+from physlm_jax.models.weights import array, original, rows
 from physlm_jax.parallel.mesh import constrain, gathered
 
 Params = dict[str, Any]
@@ -271,15 +272,14 @@ class Transformer(nnx.Module):
         return constrain(x, "batch", "length", None)
 
     def _look_up(self, table: nnx.Param, axis: str, index: jax.Array) -> jax.Array:
-        """Rows of a table [axis, D]; its gradient is summed in float32, whole, then cut."""
-        whole = gathered(table[...], (axis, "embed"), jnp.dtype(jnp.float32))
-        return constrain(whole, axis, None)[index].astype(self.c.dtype)
+        return rows(table.get_value(), (axis, "embed"), index).astype(self.c.dtype)
 
     def unembed(self, x_BTD: jax.Array) -> jax.Array:
         """float32[B, T, V]: logits of the normed final residual stream."""
         if self.output is not None:
             return self.output(x_BTD).astype(jnp.float32)
-        embedding = gathered(self.embedding[...], ("vocab", "embed"), jnp.dtype(self.c.dtype))
+        table = original(self.embedding.get_value())  # an update of it acts on what is read alone
+        embedding = gathered(table, ("vocab", "embed"), jnp.dtype(self.c.dtype))
         return jnp.einsum("btd,vd->btv", x_BTD, embedding, preferred_element_type=jnp.float32)
 
     def __call__(
@@ -410,8 +410,8 @@ def output_map(config: TransformerConfig, params: Params) -> jax.Array:
     """Returns [V, D] in the compute dtype: what `Output.final` is multiplied with for logits."""
     dtype = jnp.dtype(config.dtype)
     if "output" in params:
-        return gathered(params["output"]["kernel"], ("embed", "vocab"), dtype).T
-    return gathered(params["embedding"], ("vocab", "embed"), dtype)
+        return gathered(array(params["output"]["kernel"]), ("embed", "vocab"), dtype).T
+    return gathered(original(params["embedding"]), ("vocab", "embed"), dtype)
 
 
 def for_platform(

@@ -38,6 +38,7 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     "head_dim": None,
     "vocab": "tensor",
     "position": None,
+    "rank": None,  # of a low-rank update
 }
 
 

@@ -1,0 +1,29 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685): a small trainable pytree beside a frozen base.
+
+    rules = lora.parse("attention/(query|value): rank=8, alpha=16")
+    adapter = lora.init(config, rules, jax.random.key(0))
+    transformer.apply(config, lora.attach(params, adapter), tokens)  # the side path
+    transformer.apply(config, lora.merge(params, adapter), tokens)  # the same, at the base's cost
+
+Nothing here is random but `init` and dropout; `subspace` compares what adapters learned.
+"""
+
+from physlm_jax.models.lora.adapter import Adapter, LowRank, attach, merge, mix, size, walk
+from physlm_jax.models.lora.initial import init
+from physlm_jax.models.lora.layout import axes
+from physlm_jax.models.lora.rules import Rule, parse, table
+
+__all__ = [
+    "Adapter",
+    "LowRank",
+    "Rule",
+    "attach",
+    "axes",
+    "init",
+    "merge",
+    "mix",
+    "parse",
+    "size",
+    "table",
+    "walk",
+]
