@@ -450,8 +450,13 @@ def train_flops_per_token(config: TransformerConfig, length: int) -> float:
     N: parameters used in matrix products (the output map included, look-ups not); no discount for
     the causal half, the convention of PaLM's appendix B for model FLOPs utilisation.
     """
+    attention = 12 * config.layers * length * config.heads * config.head_size
+    return 6 * multiplied(config) + attention
+
+
+def multiplied(config: TransformerConfig) -> int:
+    """Number of parameters used in matrix products: the output map included, look-ups not."""
     lookups = config.vocab_size * (0 if config.tied else config.width)
     if config.position == "learned":
         lookups += config.max_length * config.width
-    matmul = parameter_count(config) - lookups
-    return 6 * matmul + 12 * config.layers * length * config.heads * config.head_size
+    return parameter_count(config) - lookups

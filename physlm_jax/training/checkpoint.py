@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from physlm_jax.data import World, open_world
 from physlm_jax.errors import InputError
-from physlm_jax.models import transformer
+from physlm_jax.models import lora, transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.parallel.mesh import all_agree, meet, sharding
 from physlm_jax.training.config import model_config
@@ -89,6 +89,15 @@ def _digest(meta: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
+def fingerprint(meta: dict[str, Any]) -> str:
+    """Returns a SHA-256 of what a checkpoint's meta records of all its parameters."""
+    return hashlib.sha256(json.dumps(meta["params"], sort_keys=True).encode()).hexdigest()
+
+
+def _base_text(base: dict[str, Any] | None) -> str:
+    return f"step {base['step']}, {base['fingerprint'][:8]}" if base else "none"
+
+
 class Damaged(InputError):
     """A checkpoint that cannot be read, or does not hold what was written."""
 
@@ -101,11 +110,19 @@ class Checkpoints:
         keep_last: how many of the newest to keep.
         keep_every: also keep every step divisible by this; 0: none.
         writer: this process is the run's trainer; it clears away writes that a kill cut short.
+        base: what is recorded of the run that this one starts from; what is read must have it too.
     """
 
     def __init__(
-        self, workdir: Path, keep_last: int = 1, keep_every: int = 0, *, writer: bool = False
+        self,
+        workdir: Path,
+        keep_last: int = 1,
+        keep_every: int = 0,
+        *,
+        writer: bool = False,
+        base: dict[str, Any] | None = None,
     ) -> None:
+        self.base = base
         _silence_stragglers()
         self.folder = workdir.absolute() / FOLDER
         self.manager = ocp.CheckpointManager(
@@ -131,12 +148,14 @@ class Checkpoints:
             InputError: an earlier write ended because the disk is full.
         """
         step = int(state["step"])
-        training = {key: value for key, value in state.items() if key != "params"}
+        training = {key: value for key, value in state.items() if key not in ("params", "base")}
         meta: dict[str, Any] = {
             "config": config,
             "params": describe(state["params"]),
             "training": describe(training),
         }
+        if self.base:
+            meta["base"] = self.base
         meta["digest"] = _digest(meta)
         with _disk_errors(self):
             self.manager.save(
@@ -180,8 +199,15 @@ class Checkpoints:
             wanted: item name -> pytree of jax.ShapeDtypeStruct, with shardings where they matter.
         Raises:
             Damaged: unreadable, or not what was recorded when it was written.
+            InputError: it belongs to another base.
         """
         meta = self.meta(step)
+        if self.base and meta.get("base") != self.base:
+            raise InputError(
+                f"checkpoint {step} of {self.folder.parent} started from other parameters "
+                f"({_base_text(meta.get('base'))}) than config.base has now "
+                f"({_base_text(self.base)}); set config.base.step, or choose another --workdir"
+            )
         args = {name: ocp.args.StandardRestore(tree) for name, tree in wanted.items()}
         read = self._read(step, ocp.args.Composite(**args))
         for name in wanted:
@@ -353,7 +379,8 @@ def load_params(workdir: str | Path, step: int | None = None, member: int | None
 
 
 def _open(checkpoints: Checkpoints, workdir: Path, step: int, member: int | None) -> Run:
-    whole = ConfigDict(checkpoints.meta(step)["config"])
+    meta = checkpoints.meta(step)
+    whole = ConfigDict(meta["config"])
     config = member_config(whole, member)
     world = open_world(config.data)
     # the back end that the run asked for may not exist where it is read
@@ -362,11 +389,43 @@ def _open(checkpoints: Checkpoints, workdir: Path, step: int, member: int | None
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     wanted = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=device),
-        transformer.abstract(model),
+        _trained(config, model),
     )
     params = checkpoints.restore(step, params=wanted)["params"]
     if lead:
         params = jax.tree.map(lambda leaf: leaf[member], params)
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
             raise InputError(f"member {member} of {workdir} is not finite at step {step}")
+    if config.get("lora"):
+        params = lora.attach(_frozen(workdir, config, meta["base"]), params)
     return Run(workdir, config, model, params, step, world, member)
+
+
+def _trained(config: ConfigDict, model: TransformerConfig) -> Params:
+    """Shapes of the parameters that a run trains and saves."""
+    shapes = transformer.abstract(model)
+    if not config.get("lora"):
+        return shapes
+    rules, key = lora.parse(config.lora), jax.random.key(0)
+    return jax.eval_shape(lambda base: lora.init(model, rules, key, base), shapes)
+
+
+def _frozen(workdir: Path, config: ConfigDict, recorded: dict[str, Any]) -> Params:
+    """The parameters that an adapter was trained beside.
+
+    Raises:
+        InputError: the base is gone, or is not what it was.
+    """
+    run, member = Path(config.base.run), config.base.member
+    checkpoints = Checkpoints(run)
+    try:
+        known = recorded["step"] in checkpoints.steps()
+        now = fingerprint(checkpoints.meta(recorded["step"])) if known else ""
+    finally:
+        checkpoints.close()
+    if now != recorded["fingerprint"]:
+        raise InputError(
+            f"{workdir} holds an adapter for step {recorded['step']} of {run}, "
+            + ("which is another run now" if known else "which is not there any more")
+        )
+    return load_run(run, recorded["step"], member if member >= 0 else None).params

@@ -70,6 +70,12 @@ def base() -> ConfigDict:
     c.model.remat = "none"
     c.model.attention = "auto"
 
+    c.base = ConfigDict()  # another run, whose parameters this one starts from
+    c.base.run = ""  # its folder; "": fresh parameters
+    c.base.step = 0  # of its checkpoints; 0: the newest
+    c.base.member = -1  # of a population; -1: it is none
+    c.lora = ""  # what to train beside a frozen base, see models.lora.rules; "": everything
+
     c.optimizer = ConfigDict()
     c.optimizer.learning_rate = 3e-4  # peak
     c.optimizer.warmup = 0  # steps
@@ -167,6 +173,8 @@ def validate(config: ConfigDict) -> None:
         "checkpoint.keep_every": (config.checkpoint.keep_every, 0),
         "pipeline.threads": (config.pipeline.threads, 0),
         "pipeline.workers": (config.pipeline.workers, 0),
+        "base.step": (config.base.step, 0),
+        "base.member": (config.base.member, -1),
     }
     for key, (value, least) in limits.items():
         if value < least:
@@ -188,8 +196,12 @@ def as_dict(config: ConfigDict) -> dict[str, Any]:
 
 
 def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> tuple[str, Any, Any] | None:
-    """Returns the first key, with both values, in which two configurations compute differently."""
-    a, b = flat(theirs), flat(ours)
+    """Returns the first key, with both values, in which two configurations compute differently.
+
+    A key that one of them does not have yet has its default.
+    """
+    default = flat(as_dict(base()))
+    a, b = default | flat(theirs), default | flat(ours)
     for key in sorted({*a, *b}):
         if not key.startswith(FREE) and a.get(key) != b.get(key):
             return key, a.get(key), b.get(key)

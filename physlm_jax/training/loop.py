@@ -30,16 +30,17 @@ from physlm_jax.pipeline import (
     stacked,
     stream,
 )
+from physlm_jax.training import base
 from physlm_jax.training.checkpoint import Checkpoints
 from physlm_jax.training.config import as_dict
 from physlm_jax.training.plan import make_plan
 from physlm_jax.training.population import differences
 from physlm_jax.training.records import JsonLines, Progress, peak_flops
 from physlm_jax.training.step import (
-    Params,
     State,
     abstract_state,
     create_state,
+    evaluated,
     make_eval_step,
     make_train_step,
 )
@@ -91,6 +92,8 @@ class Training:
         self.config, self.workdir = config, workdir
         self.plan = make_plan(config)
         self.program = self.plan.program
+        sources = [m.base.member for m in self.plan.members]
+        self.base = base.find(config, self.program.model, sources)
         members = 0 if self.program.shared_rows else self.program.members
         self.share = host_share(self.program.rows, config.batch, members)
         self._stream(0)  # raises where rows_per_block does not divide a host's share
@@ -126,12 +129,17 @@ class Training:
     def state(self, checkpoints: Checkpoints) -> State:
         """Returns the newest whole checkpoint's state, or a fresh one, laid out on the mesh."""
         wanted = abstract_state(self.program)
+        wanted.pop("base", None)
         params = wanted.pop("params")
         read = checkpoints.restore_latest(params=params, training=wanted)
         if read is None:
-            return create_state(self.program, self.plan.numbers, self.plan.seeds)
+            start = base.read(self.base, self.plan) if self.base else None
+            return create_state(self.program, self.plan.numbers, self.plan.seeds, start)
         LOG.info("resumed from step %d", int(read["training"]["step"]))
-        return {"params": read["params"], **read["training"]}
+        state = {"params": read["params"], **read["training"]}
+        if self.base and self.program.adapter:
+            state["base"] = base.read(self.base, self.plan)
+        return state
 
     @contextlib.contextmanager
     def batches(self, start: int) -> Iterator[Iterator[dict[str, jax.Array]]]:
@@ -141,14 +149,14 @@ class Training:
         with contextlib.closing(device_batches(ahead, self.program.rows)) as batches:
             yield batches
 
-    def evaluate(self, params: Params) -> np.ndarray:
+    def evaluate(self, state: State) -> np.ndarray:
         """Returns nats per token on the held-out set, every row counted exactly once.
 
         A scalar; for a population float64[K], each member on its own held-out set.
         """
         if not self.held_out:
             self.held_out = list(device_batches(self._held_out(), self.program.rows))
-        sums = [self.eval_step(params, batch) for batch in self.held_out]
+        sums = [self.eval_step(evaluated(state), batch) for batch in self.held_out]
         loss, tokens = np.sum(np.array(jax.device_get(sums), np.float64), axis=0)
         return loss / tokens
 
@@ -255,7 +263,8 @@ def train(config: ConfigDict, workdir: Path) -> State | None:
     training = Training(config, workdir)
     claim_workdir(workdir, config)
     keep = config.checkpoint
-    checkpoints = Checkpoints(workdir, keep.keep_last, keep.keep_every, writer=True)
+    record = training.base.recorded if training.base else None
+    checkpoints = Checkpoints(workdir, keep.keep_last, keep.keep_every, writer=True, base=record)
     try:
         return _run(training, checkpoints)
     finally:
@@ -279,7 +288,7 @@ def _run(run: Training, checkpoints: Checkpoints) -> State | None:
     def measure(step: int) -> None:
         if step == steps or (config.eval.every and step % config.eval.every == 0):
             write_pending()  # rows come in one order, stopped and resumed here or not
-            loss = plain(run.evaluate(state["params"]))
+            loss = plain(run.evaluate(state))
             records.metrics.write({"step": step, "held_out_loss": loss})
 
     def save(step: int) -> None:

@@ -95,10 +95,14 @@ def schedule(recipe: Recipe, numbers: Numbers) -> optax.Schedule:
 
 
 def decayed(params: Any) -> Any:
-    """Returns True for each leaf that weight decay acts on: matrices, not biases or norm scales."""
+    """Returns True for each leaf that weight decay acts on: not biases, scales and lengths."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key not in ("bias", "scale"), params
+        lambda path, _: _last(path) not in ("bias", "scale", "magnitude"), params
     )
+
+
+def _last(path: Any) -> str:
+    return str(getattr(path[-1], "key", None) or path[-1].name)
 
 
 def make_optimizer(recipe: Recipe, numbers: Numbers) -> optax.GradientTransformation:

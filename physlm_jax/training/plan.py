@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from physlm_jax.data import World, open_world
 from physlm_jax.errors import InputError
-from physlm_jax.models import transformer
+from physlm_jax.models import lora, transformer
 from physlm_jax.parallel.mesh import make_mesh
 from physlm_jax.pipeline import PackingConfig
 from physlm_jax.training.config import model_config, packing_config, validate
@@ -46,6 +46,8 @@ class Plan:
         """Floating-point operations of one update of all members."""
         length = self.packing.length
         each = transformer.train_flops_per_token(self.program.model, length)
+        if self.program.adapter:  # no gradients of the frozen matrices
+            each -= 2 * transformer.multiplied(self.program.model)
         return each * length * self.config.batch * len(self.members)
 
 
@@ -75,6 +77,11 @@ def make_plan(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -
             f"config.population {len(members)} does not divide over config.mesh.population "
             f"{mesh.shape['population']}"
         )
+    bases = [(m.base.run, m.base.step) for m in members]
+    if len({*bases}) > 1:
+        raise InputError("config.members: all members start from one run (base.member may differ)")
+    rules = lora.parse(config.lora) if config.lora else ()
+    lora.check(models[0], rules)
     packing = packing_config(config)
     sources = {(m.data_seed, m.data.to_json()) for m in members}
     program = Program(
@@ -86,6 +93,8 @@ def make_plan(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -
         config.loss_chunks,
         members=len(members) if len(members) > 1 else 0,
         shared_rows=len(sources) == 1,
+        adapter=rules,
+        own_bases=len({m.base.member for m in members}) > 1,
     )
     check_rows(config, program)
     return Plan(config, members, worlds, packing, program)

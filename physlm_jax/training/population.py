@@ -16,7 +16,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.training.optimizer import NUMBERS
 
 # What may differ inside one program: numbers that flow through it, and what is read from the host.
-VARY = ("seed", "data_seed", *(f"optimizer.{name}" for name in NUMBERS), "data.*")
+VARY = ("seed", "data_seed", "base.member", *(f"optimizer.{name}" for name in NUMBERS), "data.*")
 
 
 def member_configs(config: ConfigDict) -> tuple[ConfigDict, ...]:

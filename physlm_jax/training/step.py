@@ -5,6 +5,9 @@ also under gradient accumulation: micro-batches are summed and divided once.
 
 A population is the same function mapped over whole train states: every leaf but `step` gets a
 leading axis of members, cut over the mesh axis "population".
+
+With an adapter, `params` are the adapter's and the frozen `base` lies beside them in the state:
+nothing is differentiated but what is trained.
 """
 
 import dataclasses
@@ -17,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from physlm_jax.models import transformer
+from physlm_jax.models import lora, transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.parallel.mesh import sharding, tree_shardings
 from physlm_jax.training.loss import Batch, pieces, summed_loss
@@ -38,6 +41,8 @@ class Program:
         loss_chunks: see `loss.pieces`.
         members: K of a population; 0: one run, its arrays without an axis of members.
         shared_rows: all members read the same batch [B, T]; else each its own, [K, B, T].
+        adapter: rules of the one that is trained beside a frozen base; (): everything is trained.
+        own_bases: every member has a frozen base of its own; else all have the same.
     """
 
     model: TransformerConfig
@@ -48,6 +53,8 @@ class Program:
     loss_chunks: int = 0
     members: int = 0
     shared_rows: bool = True
+    adapter: tuple[lora.Rule, ...] = ()
+    own_bases: bool = False
 
     def __post_init__(self) -> None:
         """Settles the attention back end for the devices."""
@@ -81,42 +88,57 @@ class Program:
 
 
 def init_state(
-    config: TransformerConfig, recipe: Recipe, numbers: Numbers, key: jax.Array
+    program: Program, numbers: Numbers, key: jax.Array, base: Params | None = None
 ) -> State:
-    """Returns {params, optimizer, numbers, step = 0, key}; traceable, to be created sharded."""
+    """Returns {params, optimizer, numbers, step = 0, key} of one run; traceable.
+
+    Args:
+        base: the parameters to start from, or those that an adapter's rules may need; default
+            fresh ones.
+    """
     init_key, run_key = jax.random.split(key)
-    params = transformer.init(config, init_key)
+    if program.adapter:
+        params = lora.init(program.model, program.adapter, init_key, base)
+    else:
+        params = transformer.init(program.model, init_key) if base is None else base
     return {
         "params": params,
-        "optimizer": make_optimizer(recipe, numbers).init(params),
+        "optimizer": make_optimizer(program.recipe, numbers).init(params),
         "numbers": {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()},
         "step": jnp.zeros((), jnp.int32),
         "key": jax.random.key_data(run_key),
     }
 
 
-def init_states(program: Program, numbers: Sequence[Numbers], keys: jax.Array) -> State:
+def init_states(
+    program: Program, numbers: Sequence[Numbers], keys: jax.Array, base: Params | None = None
+) -> State:
     """Returns the state of a program at step 0, every member as `init_state` makes it alone.
 
     Args:
         numbers: one mapping per member (one in all for a single run).
         keys: as many PRNG keys.
+        base: see `init_state`; with an axis of members if each has its own.
     """
-    make = functools.partial(init_state, program.model, program.recipe)
     if not program.members:
-        return make(numbers[0], keys[0])
+        return init_state(program, numbers[0], keys[0], base)
     stacked = jax.tree.map(lambda *values: jnp.stack(values), *numbers)
-    states = jax.vmap(make)(stacked, keys)
+    make = functools.partial(init_state, program)
+    states = jax.vmap(make, (0, 0, 0 if program.own_bases else None))(stacked, keys, base)
     return {**states, "step": states["step"][0]}
 
 
 def abstract_state(program: Program) -> State:
     """Returns shape, dtype and sharding of every leaf of a program's state."""
     count = program.members or 1
+    base = abstract_base(program)
     shapes = jax.eval_shape(
-        lambda keys: init_states(program, [dict.fromkeys(NUMBERS, 0.0)] * count, keys),
+        lambda keys, base: init_states(program, [dict.fromkeys(NUMBERS, 0.0)] * count, keys, base),
         jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count)),
+        base if program.adapter else None,
     )
+    if program.adapter:
+        shapes["base"] = base
     return jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
         shapes,
@@ -124,11 +146,37 @@ def abstract_state(program: Program) -> State:
     )
 
 
+def abstract_base(program: Program) -> Params:
+    """Returns shape, dtype and sharding of the whole network's parameters, as a base has them."""
+    lead = (program.members,) if program.own_bases else ()
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=s),
+        transformer.abstract(program.model),
+        _base_shardings(program),
+    )
+
+
+def _base_shardings(program: Program) -> Params:
+    model, lead = program.model, program.lead if program.own_bases else ()
+    return tree_shardings(program.mesh, transformer.axes(model), transformer.abstract(model), lead)
+
+
+def _trained(program: Program) -> tuple[Params, Params]:
+    """Shapes of one run's trained parameters, and the logical names of their axes."""
+    shapes = transformer.abstract(program.model)
+    if not program.adapter:
+        return shapes, transformer.axes(program.model)
+    adapter = jax.eval_shape(
+        lambda base: lora.init(program.model, program.adapter, jax.random.key(0), base), shapes
+    )
+    return adapter, lora.axes(program.model, adapter)
+
+
 def state_shardings(program: Program) -> State:
     """Returns the sharding of every leaf of a program's state: moments follow their parameters."""
     lead, mesh = program.lead, program.mesh
-    shapes = transformer.abstract(program.model)
-    params = tree_shardings(mesh, transformer.axes(program.model), shapes, lead)
+    shapes, axes = _trained(program)
+    params = tree_shardings(mesh, axes, shapes, lead)
     each = sharding(mesh, *lead)
     optimizer = make_optimizer(program.recipe, dict.fromkeys(NUMBERS, 0.0))
     slots = jax.eval_shape(optimizer.init, shapes)
@@ -141,10 +189,16 @@ def state_shardings(program: Program) -> State:
         "numbers": dict.fromkeys(NUMBERS, each),
         "step": program.whole,
         "key": each,
+        **({"base": _base_shardings(program)} if program.adapter else {}),
     }
 
 
-def create_state(program: Program, numbers: Sequence[Numbers], seeds: Sequence[int]) -> State:
+def create_state(
+    program: Program,
+    numbers: Sequence[Numbers],
+    seeds: Sequence[int],
+    base: Params | None = None,
+) -> State:
     """Returns `init_states`, computed straight into its shardings.
 
     It runs once, so on a CPU it is compiled quickly rather than well: drawing the parameters would
@@ -152,21 +206,35 @@ def create_state(program: Program, numbers: Sequence[Numbers], seeds: Sequence[i
 
     Args:
         numbers, seeds: one per member (one in all for a single run).
+        base: parameters of another run laid out as `abstract_base`; needed with an adapter.
     """
     quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    shardings = state_shardings(program)
+    shardings.pop("base", None)
     create = jax.jit(
-        lambda numbers, keys: init_states(program, numbers, keys),
-        out_shardings=state_shardings(program),
+        lambda numbers, keys, base: init_states(program, numbers, keys, base),
+        out_shardings=shardings,
         compiler_options=quick,
     )
-    return create(list(numbers), jnp.stack([jax.random.key(seed) for seed in seeds]))
+    state = create(list(numbers), jnp.stack([jax.random.key(seed) for seed in seeds]), base)
+    return {**state, "base": base} if program.adapter else state
+
+
+def network(program: Program, state: State, key: jax.Array | None = None) -> Params:
+    """Returns what `transformer.apply` takes: the parameters, or base and adapter.
+
+    Args:
+        state: of one run; at least its `params` and, with an adapter, its `base`.
+        key: of the adapter's dropout; None: off.
+    """
+    return lora.attach(state["base"], state["params"], key) if program.adapter else state["params"]
 
 
 def _update(program: Program, state: State, batch: Batch) -> tuple[State, Metrics]:
-    """One update of one run."""
+    """One update of one run; what stays or is shared (base, step) is not returned."""
     tokens = batch["weights"].sum()
     params = state["params"]
-    loss, grads = _gradients(program, params, batch, jnp.maximum(tokens, 1))
+    loss, grads = _gradients(program, state, batch, jnp.maximum(tokens, 1))
     optimizer = make_optimizer(program.recipe, state["numbers"])
     updates, slots = optimizer.update(grads, state["optimizer"], params)
     metrics = {
@@ -176,34 +244,39 @@ def _update(program: Program, state: State, batch: Batch) -> tuple[State, Metric
         "tokens": tokens,
     }
     new = {
-        **state,
+        **{name: value for name, value in state.items() if name not in ("base", "step")},
         "params": optax.apply_updates(params, updates),
         "optimizer": slots,
-        "step": state["step"] + 1,
     }
     return new, metrics
 
 
 def _gradients(
-    program: Program, params: Params, batch: Batch, total: jax.Array
+    program: Program, state: State, batch: Batch, total: jax.Array
 ) -> tuple[jax.Array, Params]:
     """The summed loss over `total`, and its gradient, micro-batch after micro-batch."""
+    key = None
+    if any(rule.dropout for rule in program.adapter):
+        key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), state["step"])
 
-    def loss_of(params: Params, rows: Batch) -> jax.Array:
-        return _summed(program, params, rows)[0] / total
+    def loss_of(params: Params, rows: Batch, key: jax.Array | None) -> jax.Array:
+        whole = network(program, {**state, "params": params}, key)
+        return _summed(program, whole, rows)[0] / total
 
     if program.accumulation == 1:
-        return jax.value_and_grad(loss_of)(params, batch)
+        return jax.value_and_grad(loss_of)(state["params"], batch, key)
     # row i goes to micro-batch i mod accumulation, so that each still spans all devices
     micro = jax.tree.map(
         lambda x: x.reshape(-1, program.accumulation, *x.shape[1:]).swapaxes(0, 1), batch
     )
+    keys = None if key is None else jax.random.split(key, program.accumulation)
 
-    def add(carry: Any, rows: Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, carry, jax.value_and_grad(loss_of)(params, rows)), None
+    def add(carry: Any, piece: Any) -> tuple[Any, None]:
+        found = jax.value_and_grad(loss_of)(state["params"], *piece)
+        return jax.tree.map(jnp.add, carry, found), None
 
-    zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-    return jax.lax.scan(add, zeros, micro)[0]
+    zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state["params"]))
+    return jax.lax.scan(add, zeros, (micro, keys))[0]
 
 
 def _summed(program: Program, params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
@@ -216,19 +289,22 @@ def _summed(program: Program, params: Params, batch: Batch) -> tuple[jax.Array, 
     return summed_loss(program.model, params, batch, program.segmented, chunks)
 
 
-def _over_members(program: Program, function: Callable[..., Any]) -> Callable[[Any, Batch], Any]:
-    """Returns function(member's tree, rows) mapped over the leading axis of the tree.
+def _over_members(program: Program, function: Callable[..., Any]) -> Callable[[State, Batch], Any]:
+    """Returns function(member's state, rows) mapped over the members of a state.
 
     On one CPU the members go one after the other, which keeps each in the processor's cache;
-    elsewhere all at once.
+    elsewhere all at once. What all members share is seen by each as it is.
     """
     serial = program.mesh.size == 1 and program.mesh.devices.flat[0].platform == "cpu"
     mapped = jax.lax.map if serial else lambda f, xs: jax.vmap(f, spmd_axis_name="population")(xs)
+    shared = ("step",) if program.own_bases else ("step", "base")
 
-    def call(tree: Any, batch: Batch) -> Any:
+    def call(state: State, batch: Batch) -> Any:
+        common = {name: value for name, value in state.items() if name in shared}
+        members = {name: value for name, value in state.items() if name not in shared}
         if program.shared_rows:
-            return mapped(lambda member: function(member, batch), tree)
-        return mapped(lambda both: function(*both), (tree, batch))
+            return mapped(lambda member: function({**common, **member}, batch), members)
+        return mapped(lambda both: function({**common, **both[0]}, both[1]), (members, batch))
 
     return call
 
@@ -240,19 +316,14 @@ def make_train_step(program: Program) -> Callable[[State, Batch], tuple[State, M
     tokens.
     """
 
+    one = functools.partial(_update, program)
+
     def update(state: State, batch: Batch) -> tuple[State, Metrics]:
+        run = _over_members(program, one) if program.members else one
         with jax.sharding.use_abstract_mesh(program.mesh.abstract_mesh):
-            if not program.members:
-                return _update(program, state, batch)
-            step = state["step"]
-
-            def one(member: State, rows: Batch) -> tuple[State, Metrics]:
-                new, metrics = _update(program, {**member, "step": step}, rows)
-                return {k: v for k, v in new.items() if k != "step"}, metrics
-
-            members = {k: v for k, v in state.items() if k != "step"}
-            new, metrics = _over_members(program, one)(members, batch)
-            return {**new, "step": step + 1}, metrics
+            new, metrics = run(state, batch)
+        kept = {"base": state["base"]} if program.adapter else {}
+        return {**new, "step": state["step"] + 1, **kept}, metrics
 
     states = state_shardings(program)
     return jax.jit(
@@ -263,23 +334,26 @@ def make_train_step(program: Program) -> Callable[[State, Batch], tuple[State, M
     )
 
 
-def make_eval_step(program: Program) -> Callable[[Params, Batch], tuple[jax.Array, jax.Array]]:
+def make_eval_step(program: Program) -> Callable[[State, Batch], tuple[jax.Array, jax.Array]]:
     """Returns the jitted `summed_loss` of one batch: exact sums, to be added over batches.
 
-    For a population both are arrays [K].
+    It takes `evaluated(state)`. For a population both sums are arrays [K].
     """
 
-    def sums(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        one = functools.partial(_summed, program)
+    def one(state: State, rows: Batch) -> tuple[jax.Array, jax.Array]:
+        return _summed(program, network(program, state), rows)
+
+    def sums(state: State, batch: Batch) -> tuple[jax.Array, jax.Array]:
         with jax.sharding.use_abstract_mesh(program.mesh.abstract_mesh):
-            return (
-                _over_members(program, one)(params, batch)
-                if program.members
-                else one(params, batch)
-            )
+            return (_over_members(program, one) if program.members else one)(state, batch)
 
     return jax.jit(
         sums,
-        in_shardings=(state_shardings(program)["params"], program.rows),
+        in_shardings=(evaluated(state_shardings(program)), program.rows),
         out_shardings=program.whole,
     )
+
+
+def evaluated(state: State) -> State:
+    """Returns the part of a state that evaluation reads."""
+    return {name: state[name] for name in ("params", "base") if name in state}

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from physlm_jax.data import cfg, open_world
+from physlm_jax.data import cfg
 from physlm_jax.data.cfg import world as cfg_world
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.decoding.interface import (
@@ -27,8 +27,9 @@ from physlm_jax.probes import generation, running
 from physlm_jax.probes.divergence import kl
 from physlm_jax.probes.held_out import Mean, fresh
 from physlm_jax.training.checkpoint import Checkpoints
-from physlm_jax.training.config import base, model_config, set_data
-from physlm_jax.training.optimizer import numbers, recipe
+from physlm_jax.training.config import base, set_data
+from physlm_jax.training.optimizer import numbers
+from physlm_jax.training.plan import make_plan
 from physlm_jax.training.step import init_state
 
 WORLD = cfg_world("cfg3b", under=13)  # 512 derivations, strings of 12 to 18 tokens
@@ -308,11 +309,10 @@ def workdir(tmp_path_factory):
     set_data(config, "cfg", grammar="cfg3b", under=13)
     config.pipeline.length = 40
     config.model.layers, config.model.width, config.model.heads = 1, 16, 2
-    model = model_config(config, open_world(config.data))
     folder = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(folder)
-    plan = recipe(config.optimizer, config.steps), numbers(config.optimizer)
-    checkpoints.save(init_state(model, *plan, jax.random.key(0)), config.to_dict())
+    state = init_state(make_plan(config).program, numbers(config.optimizer), jax.random.key(0))
+    checkpoints.save(state, config.to_dict())
     checkpoints.close()
     return folder
 

@@ -7,12 +7,12 @@ import sys
 import jax
 import pytest
 
-from physlm_jax.data import open_world
 from physlm_jax.errors import InputError
 from physlm_jax.probes import running
 from physlm_jax.training.checkpoint import Checkpoints
-from physlm_jax.training.config import base, model_config, set_data
-from physlm_jax.training.optimizer import numbers, recipe
+from physlm_jax.training.config import base, set_data
+from physlm_jax.training.optimizer import numbers
+from physlm_jax.training.plan import make_plan
 from physlm_jax.training.step import init_state
 
 SMALL = {"steps": 3, "batch": 8, "strings": 10, "heads": 2, "head_dim": 4, "reuse": 3}
@@ -25,11 +25,10 @@ def workdir(tmp_path_factory):
     set_data(config, "cfg", grammar="cfg3b", under=13)
     config.pipeline.length = 16
     config.model.layers, config.model.width, config.model.heads = 2, 16, 2
-    model = model_config(config, open_world(config.data))
     folder = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(folder)
-    plan = recipe(config.optimizer, config.steps), numbers(config.optimizer)
-    checkpoints.save(init_state(model, *plan, jax.random.key(0)), config.to_dict())
+    state = init_state(make_plan(config).program, numbers(config.optimizer), jax.random.key(0))
+    checkpoints.save(state, config.to_dict())
     checkpoints.wait()
     checkpoints.close()
     return folder

@@ -45,7 +45,7 @@ def stepper(accumulation=1, **changes):
     c = tiny(**changes)
     model = model_config(c, open_world(c.data))
     program = Program(model, recipe(c.optimizer, c.steps), make_mesh(c.mesh), accumulation)
-    state = init_state(model, program.recipe, numbers(c.optimizer), jax.random.key(0))
+    state = init_state(program, numbers(c.optimizer), jax.random.key(0))
     state["params"] = numpy_params(state["params"])
     return model, make_train_step(program), state
 

@@ -11,7 +11,7 @@ Nothing here is random but `init` and dropout; `subspace` compares what adapters
 from physlm_jax.models.lora.adapter import Adapter, LowRank, attach, merge, mix, size, walk
 from physlm_jax.models.lora.initial import init
 from physlm_jax.models.lora.layout import axes
-from physlm_jax.models.lora.rules import Rule, parse, table
+from physlm_jax.models.lora.rules import Rule, check, parse, table
 
 __all__ = [
     "Adapter",
@@ -19,6 +19,7 @@ __all__ = [
     "Rule",
     "attach",
     "axes",
+    "check",
     "init",
     "merge",
     "mix",

@@ -167,6 +167,11 @@ def _value(key: str, text: str, kind: Any) -> Any:
         ) from None
 
 
+def check(config: TransformerConfig, rules: Sequence[Rule]) -> None:
+    """Checks that rules fit a model; see `chosen`."""
+    chosen(config, rules)
+
+
 def chosen(config: TransformerConfig, rules: Sequence[Rule]) -> dict[Target, Rule]:
     """Returns the rule of every parameter that has one.
 
