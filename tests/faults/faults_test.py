@@ -47,13 +47,11 @@ def all_survive(bench, chosen):
     assert all(o.bitwise is not False for o in outcomes)
 
 
-@pytest.mark.slow
 def test_a_process_alone_survives_every_kind(bench):
     assert {*ALONE, *TOGETHER} == {*KINDS}
     all_survive(bench, ALONE)
 
 
-@pytest.mark.slow
 def test_two_processes_survive_every_kind(bench):
     all_survive(bench, TOGETHER)
 
