@@ -232,5 +232,5 @@ def test_runs_of_before_there_were_bases_go_on(tmp_path):
     del old["base"], old["lora"]
     path.write_text(json.dumps(old))
     train(tiny(), tmp_path / "run")
-    with pytest.raises(InputError, match="optimizer.clip is"):
+    with pytest.raises(InputError, match=r"optimizer\.clip is"):
         train(tiny(optimizer__clip=2.0), tmp_path / "run")
