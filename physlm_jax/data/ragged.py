@@ -26,7 +26,7 @@ class Ragged:
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> Ragged:
+    def from_sequences(cls, sequences: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
         """Returns the sequences (lists or arrays of ints) as one Ragged without labels."""
         arrays = [np.asarray(s, np.int32).reshape(-1) for s in sequences]
         offsets = np.zeros(len(arrays) + 1, np.int64)

@@ -3,6 +3,8 @@
 Block b holds R rows and is filled from the examples b * 2**32 + j, j = 0, 1, ... alone, so a row's
 content is arithmetic: global row g is row g % R of block g // R, whoever asks and in what order.
 The last example of a block is cut (or left out, `best_fit`); the next block starts afresh.
+With one example a row (`single`) nothing is cut or left out: row g is example g, so a world that
+goes through a finite set pass by pass shows each of its members exactly once a pass.
 
 How rows are laid out is in `concatenate` and `best_fit`; here is how a block gets its examples.
 """
@@ -21,6 +23,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.pipeline import best_fit, concatenate
 
 BLOCK_EXAMPLES = 2**32  # example indices that belong to one block
+MODES = ("concatenate", "best_fit", "single")
 BLOCKS = 2**32  # so that every index stays below 2**64
 
 Rows = dict[str, np.ndarray]
@@ -36,10 +39,11 @@ class PackingConfig:
     Attributes:
         length: T, tokens of a row.
         mode: 'concatenate' (the papers': cut without regard to borders, one segment, all weights
-            1) or 'best_fit' (whole examples, one segment each).
+            1), 'best_fit' (whole examples, one segment each) or 'single' (one example a row).
         align_bos: rows of 'concatenate' that start at a BOS: 'none' (consecutive windows of a
             stream at a random phase), 'half' (rows 0, 2, .. of a block; the others are
-            consecutive windows) or 'all'. Rows of 'best_fit' always do ('none' and 'all' are one).
+            consecutive windows) or 'all'. Rows of the other modes always do ('none' and 'all' are
+            one).
         rows_per_block: R, the unit of work; it must divide every host's share of a batch. About
             five mean lengths are generated in vain in every block (phase, margin of the estimate,
             cut end) and each costs some 50 us besides, so larger is cheaper.
@@ -56,16 +60,16 @@ class PackingConfig:
     def __post_init__(self) -> None:
         check_count("packing.length", self.length)
         check_count("packing.rows_per_block", self.rows_per_block)
-        if self.mode not in ("concatenate", "best_fit"):
-            raise unknown("packing.mode", self.mode, ["concatenate", "best_fit"])
+        if self.mode not in MODES:
+            raise unknown("packing.mode", self.mode, MODES)
         if self.align_bos not in ("none", "half", "all"):
             raise unknown("packing.align_bos", self.align_bos, ["none", "half", "all"])
         if self.align_bos != "half":
             return
-        if self.mode == "best_fit":
+        if self.mode != "concatenate":
             raise InputError(
-                "packing.align_bos 'half' with mode 'best_fit': its rows always start at a BOS; "
-                "use 'none' or 'all'"
+                f"packing.align_bos 'half' with mode '{self.mode}': its rows always start at a "
+                "BOS; use 'none' or 'all'"
             )
         if self.rows_per_block % 2:
             raise InputError(
@@ -95,7 +99,7 @@ def pack_block(world: World, packing: PackingConfig, seed: int, block: int) -> R
     """
     if not 0 <= block < BLOCKS:
         raise InputError(f"block {block} is out of range: a stream has blocks 0..{BLOCKS - 1}")
-    fill = _best_fit if packing.mode == "best_fit" else _concatenated
+    fill = {"concatenate": _concatenated, "best_fit": _best_fit, "single": _single}[packing.mode]
     return fill(world, packing, seed, block)
 
 
@@ -149,6 +153,13 @@ def _best_fit(world: World, packing: PackingConfig, seed: int, block: int) -> Ro
     return best_fit.fill(ragged.tokens, ragged.offsets, plan, length, world.vocabulary.pad)
 
 
+def _single(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
+    length, size = packing.length, packing.rows_per_block
+    ragged = _checked(world, world.examples(seed, block * size, size), size)
+    plan = best_fit.Layout(np.minimum(ragged.lengths - 1, length), np.arange(size + 1))
+    return best_fit.fill(ragged.tokens, ragged.offsets, plan, length, world.vocabulary.pad)
+
+
 def _enough(
     world: World,
     seed: int,
@@ -173,8 +184,11 @@ def _enough(
 
 
 def _examples(world: World, seed: int, block: int, start: int, count: int) -> Ragged:
-    """Returns the block's examples start..start+count-1, checked to be worth packing."""
-    ragged = world.examples(seed, block * BLOCK_EXAMPLES + start, count)
+    """Returns the block's examples start..start+count-1."""
+    return _checked(world, world.examples(seed, block * BLOCK_EXAMPLES + start, count), count)
+
+
+def _checked(world: World, ragged: Ragged, count: int) -> Ragged:
     if len(ragged) != count or ragged.lengths.min() < 2:
         raise InputError(
             f"{type(world).__name__}.examples returned {len(ragged)} examples of at least "

@@ -41,7 +41,7 @@ def base() -> ConfigDict:
 
     c.pipeline = ConfigDict()
     c.pipeline.length = 512  # T: tokens per row
-    c.pipeline.mode = "concatenate"  # or "best_fit": whole examples, masked across
+    c.pipeline.mode = "concatenate"  # or "best_fit" (whole examples, masked across), "single"
     c.pipeline.align_bos = "none"  # or "half", "all": rows that start at a BOS
     c.pipeline.rows_per_block = 16  # rows made in one go; divides each host's rows
     c.pipeline.threads = 2  # that make batches ahead, in each worker if there are any

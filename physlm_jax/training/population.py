@@ -2,7 +2,7 @@
 
 A configuration with `population = K` describes K runs. `members` says what differs between them, a
 list of K values per key: "optimizer.learning_rate=1e-3,3e-4;seed=0..1". Without it the seeds count
-up from the configuration's own. Member i alone is the run of `member_config(config, i)`.
+up from the configuration's own (`SEEDS`). Member i alone is the run of `member_config(config, i)`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.training.optimizer import NUMBERS
 
 # What may differ inside one program: numbers that flow through it, and what is read from the host.
+SEEDS = ("seed", "data_seed", "data.seed")  # the last: of worlds whose facts are drawn
 VARY = ("seed", "data_seed", "base.member", *(f"optimizer.{name}" for name in NUMBERS), "data.*")
 
 
@@ -32,8 +33,13 @@ def member_configs(config: ConfigDict) -> tuple[ConfigDict, ...]:
         raise InputError(f"config.population must be at least 1 (no population), got {count}")
     varied = _parse(config, count)
     if count > 1 and not varied:
-        varied = {key: [config[key] + i for i in range(count)] for key in ("seed", "data_seed")}
+        varied = {key: [_get(config, key) + i for i in range(count)] for key in seeds(config)}
     return tuple(_member(config, {k: v[i] for k, v in varied.items()}) for i in range(count))
+
+
+def seeds(config: ConfigDict) -> list[str]:
+    """Returns the keys of a configuration that hold a seed."""
+    return [key for key in SEEDS if key != "data.seed" or "seed" in config.data]
 
 
 def member_config(config: ConfigDict, member: int | None) -> ConfigDict:

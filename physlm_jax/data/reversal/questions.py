@@ -1,0 +1,54 @@
+"""What a trained model is asked: prompts and the answers that count as right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from physlm_jax.data.ragged import Ragged
+
+Ids = Sequence[int] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Prompts with their answers; never reversed, and never part of the training strings.
+
+    Attributes:
+        prompts: BOS and the question.  answers: the right continuation, without EOS.
+        accepted: for each question all answers that count as right: several where several fit what
+            is asked (people who share a date).
+        ends: the answer ends the string; else what follows it does not matter.
+    """
+
+    prompts: Ragged
+    answers: Ragged
+    accepted: tuple[frozenset[tuple[int, ...]], ...]
+    ends: bool = True
+
+    @classmethod
+    def of(
+        cls, pairs: Sequence[tuple[Ids, Ids]], bos: int, among: Sequence[tuple[Ids, Ids]] = ()
+    ) -> Questions:
+        """Returns questions of (prompt without BOS, answer) pairs.
+
+        Args:
+            among: pairs whose answers also count as right where the prompt is the same.
+        """
+        right: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+        for prompt, answer in (*pairs, *among):
+            right.setdefault(_plain(prompt), set()).add(_plain(answer))
+        return cls(
+            Ragged.from_sequences([[bos, *_plain(prompt)] for prompt, _ in pairs]),
+            Ragged.from_sequences([answer for _, answer in pairs]),
+            tuple(frozenset(right[_plain(prompt)]) for prompt, _ in pairs),
+        )
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+def _plain(ids: Ids) -> tuple[int, ...]:
+    return tuple(int(i) for i in ids)

@@ -1,0 +1,129 @@
+"""Does a model answer what it was taught? Exact match of whole answers, and best of n samples.
+
+A world that can be asked has `questions() -> {name: Questions}`. Answers are decoded greedily; an
+answer is right if it is one of those accepted, all its tokens in place. Source: arXiv 2403.13799,
+sections 3-4 (exact match; best@n for the celebrities); the estimator of best@n from m samples is
+the usual one, 1 - C(m - c, n) / C(m, n) with c of them right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from physlm_jax.data.reversal import Questions
+from physlm_jax.decoding.interface import Sampler, transformer_sampler
+from physlm_jax.errors import InputError
+from physlm_jax.probes.fitting import option
+from physlm_jax.probes.measurement import Cell, Measurement
+
+if TYPE_CHECKING:
+    from physlm_jax.training.checkpoint import Run
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answered.
+
+    Attributes:
+        right: bool[n], one of the accepted answers.  strict: bool[n], the answer itself.
+        given: the ids of each answer, cut where the longest right one would end.
+    """
+
+    right: np.ndarray
+    strict: np.ndarray
+    given: tuple[tuple[int, ...], ...]
+
+
+def answers(sampler: Sampler, questions: Questions, seed: int = 0) -> Answers:
+    """Returns a model's answers and whether they are right.
+
+    Args:
+        sampler: greedy, or one that draws with `seed`; stops at EOS.
+    """
+    samples = sampler(questions.prompts, seed)
+    said = samples.continuations
+    given, right, strict = [], [], []
+    for i, (answer, accepted) in enumerate(zip(questions.answers, questions.accepted, strict=True)):
+        words = tuple(said[i].tolist())
+        ended = bool(samples.finished[i]) or not questions.ends
+
+        def fits(one: tuple[int, ...], words: tuple[int, ...] = words, ended: bool = ended) -> bool:
+            same = words if questions.ends else words[: len(one)]
+            return ended and same == one
+
+        right.append(any(fits(one) for one in accepted))
+        strict.append(fits(tuple(answer.tolist())))
+        given.append(words[: max(map(len, accepted))])
+    return Answers(np.array(right, bool), np.array(strict, bool), tuple(given))
+
+
+def best_at(correct: np.ndarray, samples: int, n: int) -> np.ndarray:
+    """float[questions]: chance that one of n samples is right, from c right ones of m.
+
+    Args:
+        correct: c, int[questions].  samples: m.  n: 1 <= n <= m.
+    """
+    if not 1 <= n <= samples:
+        raise InputError(f"best@{n} needs at least {n} samples of each question, got {samples}")
+    none = [math.comb(samples - int(c), n) / math.comb(samples, n) for c in correct]
+    return 1 - np.array(none)
+
+
+def longest(questions: Mapping[str, Questions]) -> int:
+    """Tokens of the longest question with its answer and EOS."""
+    return max(int((q.prompts.lengths + q.answers.lengths).max()) + 1 for q in questions.values())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags of the entry point."""
+
+    best: tuple[int, ...] = option((), "n of best@n besides greedy decoding, e.g. 1,5,10")
+    samples: int = option(10, "samples of each question for best@n")
+    temperature: float = option(1.0, "of those samples")
+    seed: int = option(0, "of those samples")
+
+
+def measure(run: Run, settings: Settings) -> Measurement:
+    """Returns the share of right answers of every set of questions of the run's world.
+
+    Raises:
+        InputError: a world that cannot be asked; best@n with fewer than n samples.
+    """
+    ask = getattr(run.world, "questions", None)
+    asked: Mapping[str, Questions] = ask() if ask else {}
+    if not asked:
+        raise InputError(
+            f"the world '{run.config.data.world}' has no questions; recall is for worlds of facts"
+        )
+    stop = run.world.vocabulary.eos
+    length = min(longest(asked), run.model.max_length)
+    greedy = transformer_sampler(
+        run.model, run.params, stop=stop, max_length=length, temperature=0.0
+    )
+    drawing = transformer_sampler(
+        run.model, run.params, stop=stop, max_length=length, temperature=settings.temperature
+    )
+    rows: list[tuple[Cell, ...]] = []
+    data: dict[str, dict[str, float]] = {}
+    for name, questions in asked.items():
+        found = answers(greedy, questions)
+        best = {}
+        if settings.best:
+            drawn = [
+                answers(drawing, questions, settings.seed + i) for i in range(settings.samples)
+            ]
+            correct = np.sum([d.right for d in drawn], axis=0)
+            best = {n: float(best_at(correct, settings.samples, n).mean()) for n in settings.best}
+        right, strict = float(found.right.mean()), float(found.strict.mean())
+        rows.append((name, len(questions), right, strict, *best.values()))
+        data[name] = {"n": len(questions), "right": right, "strict": strict}
+        data[name] |= {f"best@{n}": value for n, value in best.items()}
+    header = ("questions", "n", "right", "strict", *(f"best@{n}" for n in settings.best))
+    name = "recall" + (f"-t{settings.temperature:g}-{settings.samples}" if settings.best else "")
+    return Measurement(name, header, tuple(rows), {"questions": data})
