@@ -58,7 +58,7 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     pairs, codes = {"laptop": (400, 50), "gpu": (2000, 100), "paper": (10_000, 200)}[scale]
     _mix(c, "symbolic", chosen, {"pairs": pairs, "codes": codes, "length": length})
     longest = 2 * length + 4 + 2
-    c.pipeline.length = longest + (longest if chosen["kind"] == "segment" else 0)
+    c.pipeline.length = longest + (longest // 2 + 1 if chosen["kind"] == "segment" else 0)
     _train(c)
     if scale == "laptop":
         c.steps, c.batch = 1000, 128

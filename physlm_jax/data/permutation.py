@@ -19,16 +19,16 @@ def permuted(index: np.ndarray, size: np.ndarray | int, key: np.ndarray | int) -
         size: n, one for all or one for each index; below 2**62.
         key: 64 bits, one for all or one for each index.
     """
-    index, size = np.broadcast_arrays(np.asarray(index, np.int64), np.asarray(size, np.int64))
-    keys = np.broadcast_to(np.asarray(key, np.uint64), index.shape)
-    bits = np.ceil(np.log2(np.maximum(size, 2))).astype(np.uint64)
-    bits += (np.uint64(1) << bits) < size.astype(np.uint64)  # log2 rounds
-    found = _network(index.astype(np.uint64), bits, keys)
-    outside = found >= size.astype(np.uint64)
+    arrays = np.broadcast_arrays(*(np.asarray(a, np.uint64) for a in (index, size, key)))
+    places, sizes, keys = (a.reshape(-1) for a in arrays)
+    bits = np.ceil(np.log2(np.maximum(sizes, 2))).astype(np.uint64)
+    bits += (np.uint64(1) << bits) < sizes  # log2 rounds
+    found = _network(places, bits, keys)
+    outside = found >= sizes
     while outside.any():
         found[outside] = _network(found[outside], bits[outside], keys[outside])
-        outside = found >= size.astype(np.uint64)
-    return found.astype(np.int64)
+        outside = found >= sizes
+    return found.astype(np.int64).reshape(arrays[0].shape)
 
 
 def _network(words: np.ndarray, bits: np.ndarray, keys: np.ndarray) -> np.ndarray:
