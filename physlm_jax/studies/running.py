@@ -6,6 +6,7 @@ Nothing here knows a study: a claim names the configurations it needs and brings
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from physlm_jax.training import config as configs
 from physlm_jax.training.checkpoint import Checkpoints, Run, load_run
 from physlm_jax.training.loop import train
 from physlm_jax.training.plan import make_plan
+from physlm_jax.training.population import seeds as seed_keys
 from physlm_jax.training.workdir import claim_workdir
 
 LOG = logging.getLogger(__name__)
@@ -49,59 +51,111 @@ def choose(study: str, wanted: Sequence[str]) -> list[Claim]:
 def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> tuple[Run, ...]:
     """Returns the finished runs of a configuration, trained now where they are not there yet.
 
-    What is missing is trained as one population where the models are small.
+    What is missing is trained as one population where the models are small. A configuration whose
+    `base.run` is "@<argument>" starts, seed by seed, from the runs of that argument, which are
+    trained first.
 
     Args:
         argument: of `configs/<study>.py`; runs live in folders of that name under `folder`.
-        seeds: of the parameters and of the training data.
+        seeds: of the parameters and of the training data (and of a world's facts).
     Raises:
         InputError: a folder belongs to another configuration.
         Stopped: training was asked to stop; the same call goes on.
     """
-    config = configs.load(f"configs/{study}.py:{argument}")
-    name = "_".join(argument.replace("/", ".").replace("=", "-").split(","))
+    config = _load(study, argument)
+    if config.base.run.startswith("@"):
+        finished(study, config.base.run[1:], seeds, folder)
     places = folder / study
-    missing = [seed for seed in seeds if _place(places, name, seed, config.steps) is None]
-    for first, count in _groups(missing, _at_once(config)):
-        config.seed = config.data_seed = first
-        config.population = count
-        which = f"seed-{first}" if count == 1 else f"seeds-{first}-{first + count - 1}"
-        workdir = places / f"{name}_{which}"
-        LOG.info("training %s, %s, in %s", argument, which.replace("-", " ", 1), workdir)
-        if train(config, workdir) is None:
+    missing = [s for s in seeds if _place(places, _name(argument), s, config.steps) is None]
+    for group in _groups(missing, _at_once(study, config), lambda s: _base(places, config, s)):
+        name = f"seed-{group[0]}" if len(group) == 1 else f"seeds-{group[0]}-{group[-1]}"
+        workdir = places / f"{_name(argument)}_{name}"
+        LOG.info("training %s, %s, in %s", argument, name.replace("-", " ", 1), workdir)
+        if train(_configured(places, argument, group), workdir) is None:
             raise Stopped(argument)
-    runs = []
-    for seed in seeds:
-        place = _place(places, name, seed, config.steps)
-        assert place is not None
-        runs.append(_opened(*place, configs.load(f"configs/{study}.py:{argument}"), seed))
-    return tuple(runs)
+    return tuple(_opened(places, argument, seed) for seed in seeds)
 
 
-def _opened(workdir: Path, member: int | None, config: ConfigDict, seed: int) -> Run:
+def _load(study: str, argument: str) -> ConfigDict:
+    return configs.load(f"configs/{study}.py:{argument}")
+
+
+def _name(argument: str) -> str:
+    """Of the folders of an argument's runs."""
+    return "_".join(re.sub(r"[^\w.,-]", "-", argument.replace("/", ".")).split(","))
+
+
+def _configured(places: Path, argument: str, group: Sequence[int]) -> ConfigDict:
+    """The configuration of the runs of some seeds, as one population if there are several."""
+    config = _load(places.name, argument)
+    base, first, last = _base(places, config, group[0]), group[0], group[-1]
+    keys = seed_keys(config)
+    config.update_from_flattened_dict(dict.fromkeys(keys, first))
+    config.population = len(group)
+    if base is None:
+        return config
+    workdir, member = base
+    config.base.run = str(workdir)
+    if len(group) == 1:
+        config.base.member = -1 if member is None else member
+    else:  # members of one population, so that `member` is a number
+        varied = {**dict.fromkeys(keys, first), "base.member": member or 0}
+        config.members = ";".join(f"{k}={v}..{v + last - first}" for k, v in varied.items())
+    return config
+
+
+def _base(places: Path, config: ConfigDict, seed: int) -> tuple[Path, int | None] | None:
+    """The finished run that a seed's run starts from, and which member of it; None: none."""
+    if not config.base.run.startswith("@"):
+        return None
+    argument = config.base.run[1:]
+    return _place(places, _name(argument), seed, _load(places.name, argument).steps)
+
+
+def _opened(places: Path, argument: str, seed: int) -> Run:
     """The run of a seed, once it is sure that its folder is of this configuration."""
-    config.seed = config.data_seed = seed if member is None else seed - member
-    if member is not None:
-        config.population = _numbers(workdir)[1] - _numbers(workdir)[0] + 1
-    claim_workdir(workdir, config)
-    return load_run(workdir, config.steps, member)
+    steps = _load(places.name, argument).steps
+    place = _place(places, _name(argument), seed, steps)
+    assert place is not None
+    workdir, member = place
+    first, last = _numbers(workdir)
+    claim_workdir(workdir, _configured(places, argument, range(first, last + 1)))
+    return load_run(workdir, steps, member)
 
 
-def _at_once(config: ConfigDict) -> int:
+def _at_once(study: str, config: ConfigDict) -> int:
     """How many runs of a configuration to train as one population."""
+    if config.base.run.startswith("@"):  # the plan wants no base that is still to be found
+        config = _load(study, config.base.run[1:])
     return max(1, TOGETHER // transformer.parameter_count(make_plan(config).program.model))
 
 
-def _groups(seeds: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """(first, how many) of seeds that follow one another, at most so many together."""
-    groups: list[tuple[int, int]] = []
+def _groups(
+    seeds: Sequence[int],
+    most: int,
+    base: Callable[[int], tuple[Path, int | None] | None] = lambda seed: None,
+) -> list[list[int]]:
+    """Seeds that follow one another, at most so many together, from one population if from any."""
+    groups: list[list[int]] = []
     for seed in seeds:
-        first, count = groups[-1] if groups else (0, most)
-        if count < most and seed == first + count:
-            groups[-1] = first, count + 1
+        last = groups[-1] if groups else []
+        if (
+            last
+            and len(last) < most
+            and seed == last[-1] + 1
+            and _mates(base(last[-1]), base(seed))
+        ):
+            last.append(seed)
         else:
-            groups.append((seed, 1))
+            groups.append([seed])
     return groups
+
+
+def _mates(a: tuple[Path, int | None] | None, b: tuple[Path, int | None] | None) -> bool:
+    """True if both have no base, or neighbours in one population."""
+    if a is None or b is None:
+        return a is b
+    return a[0] == b[0] and a[1] is not None and b[1] == a[1] + 1
 
 
 def _place(folder: Path, name: str, seed: int, steps: int) -> tuple[Path, int | None] | None:

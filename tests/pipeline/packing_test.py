@@ -240,3 +240,18 @@ def test_a_world_of_empty_examples_is_refused_not_asked_for_ever(mode):
 
     with pytest.raises(InputError, match="of 2 tokens or more"):
         pack_block(Empty(), PackingConfig(8, mode), 0, 0)
+
+
+@few
+@given(worlds, addresses, sizes)
+def test_single_rows_hold_one_example_each_by_its_own_number(world, address, size):
+    (seed, block), (length, rows) = address, size
+    found = pack_block(world, PackingConfig(length, "single", rows_per_block=rows), seed, block)
+    for row, ids in enumerate(world.examples(seed, block * rows, rows)):
+        n = min(len(ids) - 1, length)
+        assert found["tokens"][row, :n].tolist() == ids[:n].tolist()
+        assert found["targets"][row, :n].tolist() == ids[1 : n + 1].tolist()
+        assert found["positions"][row, :n].tolist() == list(range(n))
+        assert found["segment_ids"][row].tolist() == [1] * n + [0] * (length - n)
+        assert found["weights"][row].tolist() == [1] * n + [0] * (length - n)
+        assert (found["tokens"][row, n:] == PAD).all()

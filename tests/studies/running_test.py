@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from physlm_jax.errors import InputError
@@ -86,3 +87,46 @@ def test_mistakes_are_named(tmp_path):
         running.choose("cfg", ["entrpy"])
     with pytest.raises(InputError, match="unknown study 'cgf'"):
         running.choose("cgf", [])
+
+
+CONFIG = """
+from physlm_jax.training.config import base, set_data
+
+def get_config(arg):
+    c = base()
+    set_data(c, "cfg", grammar="cfg3b", under=13)
+    c.steps, c.batch = 2, 4
+    c.pipeline.length, c.pipeline.rows_per_block = 16, 4
+    c.model.layers, c.model.width, c.model.heads = 1, 8, 2
+    c.eval.rows, c.mesh.data = 4, 1
+    if arg.startswith("adapt"):
+        c.base.run = "@start"
+        c.lora = "query: rank=1"
+    return c
+"""
+
+
+def test_runs_start_from_the_runs_of_another_argument_seed_by_seed(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/two.py").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "runs"
+    one = running.finished("two", "start", [0], runs)  # alone, before its neighbours
+    adapted = running.finished("two", "adapt,x=(a|b)", range(3), runs)
+    assert sorted(p.name for p in (runs / "two").iterdir()) == [
+        "adapt_x--a-b-_seed-0",  # its base is no member of a population
+        "adapt_x--a-b-_seeds-1-2",
+        "start_seed-0",
+        "start_seeds-1-2",
+    ]
+    starts = running.finished("two", "start", range(3), runs)
+    for seed, (start, run) in enumerate(zip(starts, adapted, strict=True)):
+        assert run.config.seed == run.config.data_seed == seed
+        assert run.config.base.run == str(start.workdir)
+        beside = run.params["blocks"]["attention"]["query"]["kernel"]
+        np.testing.assert_array_equal(
+            beside.base, start.params["blocks"]["attention"]["query"]["kernel"]
+        )
+    np.testing.assert_array_equal(one[0].params["embedding"], starts[0].params["embedding"])
+    again = running.finished("two", "adapt,x=(a|b)", [2], runs)
+    assert again[0].workdir == adapted[2].workdir and again[0].member == 1

@@ -14,6 +14,7 @@ from tiny import tiny
 
 from physlm_jax.errors import InputError
 from physlm_jax.training.checkpoint import load_params, load_run
+from physlm_jax.training.config import set_data
 from physlm_jax.training.loop import Diverged, train
 from physlm_jax.training.population import differences, member_config, member_configs
 from physlm_jax.training.records import read_rows
@@ -173,3 +174,11 @@ def test_members_spread_over_devices_are_the_same(members, tmp_path):
             ours, theirs = (load_params(tmp_path / n, None, member) for n in (name, "one"))
             for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
                 np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-5)
+
+
+def test_worlds_whose_facts_are_drawn_have_other_facts_in_each_member():
+    config = tiny(population=2, seed=4)
+    set_data(config, "reversal", seed=7)
+    members = member_configs(config)
+    assert [(m.seed, m.data_seed, m.data.seed) for m in members] == [(4, 0, 7), (5, 1, 8)]
+    assert [m.data_seed for m in member_configs(tiny(population=2))] == [0, 1]
