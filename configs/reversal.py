@@ -7,10 +7,10 @@ The argument is "task,scale" with optional ",key=value" settings:
   task   symbolic     pairs of code words; held-out backward facts are asked (section 4.1)
          biographies  names asked from dates and other attributes (section 4.2)
   scale  laptop  2 layers x 128; a minute or two on 2 cores
-         gpu     symbolic: 2000 pairs, 4 layers x 256; biographies: 2000 people, 6 layers x 256
-         paper   symbolic: 10,000 pairs, 8 layers x 512 (sizes not given in the paper: a guess);
-                 biographies: 100,000 of the full world need its generator, here 20,000 people of
-                 the small one through GPT-2 small with rotary positions, rows of 512, 80k steps
+         gpu     4 layers x 256 on 2000 pairs or 2000 people; minutes on one large accelerator
+         paper   symbolic: 10,000 pairs, 8 layers x 512 (the paper's sizes are not known: a guess);
+                 biographies: 100,000 people of the small world here, GPT-2 small with rotary
+                 positions, 80k updates of 96 x 512 tokens
   kind   none (standard training), token, word, entity, segment;  k: longest segment
   length words of an entity (symbolic)
   budget compute: as many updates whatever the kind (default); data: half as many for kind none,
@@ -56,24 +56,55 @@ def get_config(arg: str = "symbolic,laptop,kind=entity") -> ConfigDict:
 def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     length = int(chosen["length"])
     pairs, codes = {"laptop": (400, 50), "gpu": (2000, 100), "paper": (10_000, 200)}[scale]
+    codes = max(codes, pairs) if length == 1 else codes
     _mix(c, "symbolic", chosen, {"pairs": pairs, "codes": codes, "length": length})
     longest = 2 * length + 4 + 2
     c.pipeline.length = longest + (longest // 2 + 1 if chosen["kind"] == "segment" else 0)
-    _train(c)
-    if scale == "laptop":
-        c.steps, c.batch = 1000, 128
-        c.model.layers, c.model.width, c.model.heads = 2, 128, 4
-        c.optimizer.learning_rate = 2e-3
+    c.pipeline.mode = "single"
+    c.optimizer.warmup, c.optimizer.clip, c.optimizer.final_fraction = 100, 1.0, 0.1
+    steps = {"laptop": 500, "gpu": 3000, "paper": 15_000}[scale]
+    c.steps = steps * (5 if chosen["kind"] == "segment" else 1)
+    c.batch = {"laptop": 128, "gpu": 512, "paper": 512}[scale]
+    c.model.layers, c.model.width, c.model.heads = {
+        "laptop": (2, 128, 4),
+        "gpu": (4, 256, 4),
+        "paper": (8, 512, 8),
+    }[scale]
+    c.optimizer.learning_rate = {"laptop": 2e-3, "gpu": 1e-3, "paper": 1e-3}[scale]
+    _large(c, scale)
 
 
 def _biographies(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
-    _mix(c, "biographies", chosen, {"people": 200})
-    c.pipeline.length = 56
-    _train(c)
+    people = {"laptop": 100, "gpu": 2000, "paper": 100_000}[scale]
+    _mix(c, "biographies", chosen, {"people": people})
+    c.pipeline.length, c.pipeline.mode = 64, "single"
+    c.optimizer.clip, c.optimizer.final_fraction = 1.0, 0.1
+    c.optimizer.warmup, c.optimizer.learning_rate = 100, 3e-3
     if scale == "laptop":
-        c.steps, c.batch = 2000, 64
-        c.model.layers, c.model.width, c.model.heads = 2, 128, 4
-        c.optimizer.learning_rate = 2e-3
+        c.steps, c.batch = 1500, 64
+        c.model.layers, c.model.width, c.model.heads = 2, 64, 4
+    elif scale == "gpu":
+        c.steps, c.batch = 10_000, 256
+        c.model.layers, c.model.width, c.model.heads = 4, 256, 4
+        c.optimizer.learning_rate = 1e-3
+    else:
+        c.steps, c.batch = 80_000, 96
+        c.pipeline.length, c.pipeline.mode = 512, "concatenate"
+        c.optimizer.learning_rate, c.optimizer.warmup, c.optimizer.schedule = 1e-3, 1000, "cosine"
+        c.optimizer.epsilon, c.optimizer.clip = 1e-6, 0.0
+    _large(c, scale)
+
+
+def _large(c: ConfigDict, scale: str) -> None:
+    """What does not fit a laptop: half precision, checkpoints on the way, a topology."""
+    c.pipeline.rows_per_block = 64 if scale == "laptop" else 32
+    c.eval.rows = 128 if scale == "laptop" else 512
+    if scale != "laptop":
+        c.model.dtype = "bfloat16"
+        c.eval.every = c.checkpoint.every = c.steps // 10
+    if scale == "paper":
+        c.topology, c.model.unroll = "v5e:4x4", 1
+        c.pipeline.rows_per_block = 6 if c.batch == 96 else 32
 
 
 def _mix(c: ConfigDict, task: str, chosen: dict[str, str], options: dict[str, int]) -> None:
@@ -81,9 +112,3 @@ def _mix(c: ConfigDict, task: str, chosen: dict[str, str], options: dict[str, in
     set_data(
         c, "reversal", task=task, kind=chosen["kind"], k=k, seed=0, options=ConfigDict(options)
     )
-
-
-def _train(c: ConfigDict) -> None:
-    c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
-    c.optimizer.warmup, c.optimizer.clip, c.optimizer.final_fraction = 100, 1.0, 0.1
-    c.eval.rows = 128

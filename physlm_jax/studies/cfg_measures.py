@@ -39,10 +39,10 @@ from physlm_jax.studies.claim import (
     Text,
     Tree,
 )
+from physlm_jax.studies.curves import learning_curve
 from physlm_jax.studies.statistics import Estimate
 from physlm_jax.training.checkpoint import Run
 from physlm_jax.training.config import packing_config
-from physlm_jax.training.records import read_rows
 
 NGRAM_ORDERS = (5, 10)
 NGRAM_TOKENS = 4_000_000  # of the training stream at most; more would not fit a laptop's memory
@@ -175,26 +175,13 @@ def accuracy(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
 
 
 def _learning_curve(each: Sequence[Run]) -> Curve:
-    series = []
-    for number, run in enumerate(each):
-        rows = read_rows(run.workdir / "metrics.jsonl", run.member)
-        losses = [(r["step"], r["loss"]) for r in rows if "loss" in r]
-        every = max(1, len(losses) // 300)
-        held = [(r["step"], r["held_out_loss"]) for r in rows if "held_out_loss" in r]
-        suffix = f", seed {number}" if len(each) > 1 else ""
-        for name, points in (("training", losses[::every]), ("held out", held)):
-            x, y = zip(*points, strict=True)
-            role = "ours" if name == "held out" else "baseline"
-            series.append(Series(f"{name}{suffix}", y, x, role=role))
     figures = cfg.statistics(_world(each[0]).grammar)
     floor = figures.tree_entropy * math.log(2) / (figures.mean_length + 2)
-    return Curve(
-        f"{_label(each[0])}: learning curve",
-        tuple(series),
-        "updates",
-        "loss (nats per token)",
-        levels=(Level("entropy of the language", floor),),
-        note="The level is exact for whole strings of an unambiguous language; rows that are cut "
+    return learning_curve(
+        _label(each[0]),
+        each,
+        (Level("entropy of the language", floor),),
+        "The level is exact for whole strings of an unambiguous language; rows that are cut "
         "inside a string lie a little off it.",
     )
 
