@@ -33,6 +33,14 @@ def test_help_tells_what_it_does(entry):
     assert "Traceback" not in done.stderr
 
 
+def test_a_dry_run_prints_what_an_adapter_would_train_and_writes_nothing(tmp_path):
+    config = "--config=configs/lora.py:adapt,laptop,which=qv,rank=4"
+    done = run("physlm_jax.train", config, f"--workdir={tmp_path}/run", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "blocks/1/attention/value/kernel" in done.stdout and "in all" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
 
 
@@ -46,6 +54,8 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.mesh.data=64"), "64 devices"),
         ((*TRAIN[:2], "--config=configs/nothing.py:x"), "nothing.py"),
         (TRAIN[:2], "--config"),
+        ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop"), "--config.base.run=FOLDER"),
+        ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop", "--config.lora=q: r=2"), "'rank'"),
         (("physlm_jax.generate", "--workdir=never"), "holds no run"),
         (("physlm_jax.probe", "--workdir=never", "--probe=ancestors"), "holds no run"),
         (("physlm_jax.reproduce", "--study=cgf"), "unknown study"),

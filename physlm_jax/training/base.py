@@ -62,6 +62,11 @@ def find(config: ConfigDict, model: TransformerConfig, members: Sequence[int]) -
         if config.lora:
             raise InputError("config.lora needs config.base.run, the run to train an adapter for")
         return None
+    if config.base.run.startswith("@"):
+        raise InputError(
+            f"config.base.run '{config.base.run}' stands for a run of the study, which reproduce "
+            "finds; here name its folder: --config.base.run=FOLDER"
+        )
     workdir = Path(config.base.run)
     if not (workdir / FOLDER).is_dir():
         raise InputError(f"config.base.run: {workdir} holds no run (no folder {workdir / FOLDER})")

@@ -50,6 +50,20 @@ class Plan:
             each -= 2 * transformer.multiplied(self.program.model)
         return each * length * self.config.batch * len(self.members)
 
+    def summary(self) -> str:
+        """Returns what would be trained, as text; for an adapter, parameter by parameter."""
+        model, config, members = self.program.model, self.config, len(self.members)
+        rows = f"{config.batch} x {self.packing.length} tokens"
+        lines = [
+            f"{members} x "
+            * (members > 1)
+            + f"{transformer.parameter_count(model):,} parameters, {config.steps:,} updates of "
+            f"{rows}, {self.flops() * config.steps:.3g} FLOPs in all"
+        ]
+        if self.program.adapter:
+            lines += ["of these, frozen but for:", lora.table(model, self.program.adapter)]
+        return "\n".join(lines)
+
 
 def make_plan(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Plan:
     """Returns the plan of a configuration.
