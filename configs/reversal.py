@@ -6,6 +6,8 @@ python -m physlm_jax.probe --workdir=... --probe=recall
 The argument is "task,scale" with optional ",key=value" settings:
   task   symbolic     pairs of code words; held-out backward facts are asked (section 4.1)
          biographies  names asked from dates and other attributes (section 4.2)
+         facts        invented people of a folder of yours, path=FOLDER (section 4.4)
+         celebrities  parents and children of a table of yours, path=FILE (section 4.3)
   scale  laptop  2 layers x 128; a minute or two on 2 cores
          gpu     4 layers x 256 on 2000 pairs or 2000 people; minutes on one large accelerator
          paper   symbolic: 10,000 pairs, 8 layers x 512 (the paper's sizes are not known: a guess);
@@ -17,18 +19,20 @@ The argument is "task,scale" with optional ",key=value" settings:
          so that all see each sample forward equally often
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.training.config import base, set_data
 
-TASKS = ("symbolic", "biographies")
+TASKS = ("symbolic", "biographies", "facts", "celebrities")
 SCALES = ("laptop", "gpu", "paper")
-SETTINGS = {"kind": "none", "k": "0", "length": "2", "budget": "compute"}
+SETTINGS = {"kind": "none", "k": "0", "length": "2", "budget": "compute", "path": ""}
 
 
 def get_config(arg: str = "symbolic,laptop,kind=entity") -> ConfigDict:
-    """Returns the configuration of `task,scale[,kind=...][,k=...][,length=...][,budget=...]`."""
+    """Returns the configuration of `task,scale[,kind=...][,k=...][,length=...][,budget=...]...`."""
     task, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
     if task not in TASKS:
         raise unknown("task", task, TASKS, "configs/reversal.py")
@@ -45,7 +49,10 @@ def get_config(arg: str = "symbolic,laptop,kind=entity") -> ConfigDict:
             raise InputError(f"configs/reversal.py: {key} must be a number, got '{chosen[key]}'")
     c = base()
     c.name = " ".join([task, *settings])
-    {"symbolic": _symbolic, "biographies": _biographies}[task](c, scale, chosen)
+    if task in ("facts", "celebrities"):
+        _texts(c, task, scale, chosen)
+    else:
+        {"symbolic": _symbolic, "biographies": _biographies}[task](c, scale, chosen)
     if chosen["budget"] not in ("compute", "data"):
         raise unknown("budget", chosen["budget"], ("compute", "data"), "configs/reversal.py")
     if chosen["budget"] == "data" and chosen["kind"] == "none":
@@ -77,11 +84,11 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
 def _biographies(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     people = {"laptop": 100, "gpu": 2000, "paper": 100_000}[scale]
     _mix(c, "biographies", chosen, {"people": people})
-    c.pipeline.length, c.pipeline.mode = 64, "single"
+    c.pipeline.length, c.pipeline.mode = 128, "best_fit"
     c.optimizer.clip, c.optimizer.final_fraction = 1.0, 0.1
     c.optimizer.warmup, c.optimizer.learning_rate = 100, 3e-3
     if scale == "laptop":
-        c.steps, c.batch = 1500, 64
+        c.steps, c.batch = 1500, 16
         c.model.layers, c.model.width, c.model.heads = 2, 64, 4
     elif scale == "gpu":
         c.steps, c.batch = 10_000, 256
@@ -95,9 +102,25 @@ def _biographies(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     _large(c, scale)
 
 
+def _texts(c: ConfigDict, task: str, scale: str, chosen: dict[str, str]) -> None:
+    if not chosen["path"]:
+        raise InputError(f"configs/reversal.py: task '{task}' needs path=..., your own texts")
+    _mix(c, task, chosen, {"folder" if task == "facts" else "file": chosen["path"]})
+    c.pipeline.length, c.pipeline.mode = 128, "best_fit"
+    c.optimizer.warmup, c.optimizer.clip, c.optimizer.final_fraction = 100, 1.0, 0.1
+    c.steps, c.batch = {"laptop": (2000, 16), "gpu": (5000, 64), "paper": (20_000, 64)}[scale]
+    c.model.layers, c.model.width, c.model.heads = {
+        "laptop": (2, 128, 4),
+        "gpu": (6, 384, 6),
+        "paper": (12, 768, 12),
+    }[scale]
+    c.optimizer.learning_rate = 2e-3 if scale == "laptop" else 5e-4
+    _large(c, scale)
+
+
 def _large(c: ConfigDict, scale: str) -> None:
     """What does not fit a laptop: half precision, checkpoints on the way, a topology."""
-    c.pipeline.rows_per_block = 64 if scale == "laptop" else 32
+    c.pipeline.rows_per_block = min(c.batch, 64) if scale == "laptop" else 32
     c.eval.rows = 128 if scale == "laptop" else 512
     if scale != "laptop":
         c.model.dtype = "bfloat16"
@@ -107,7 +130,7 @@ def _large(c: ConfigDict, scale: str) -> None:
         c.pipeline.rows_per_block = 6 if c.batch == 96 else 32
 
 
-def _mix(c: ConfigDict, task: str, chosen: dict[str, str], options: dict[str, int]) -> None:
+def _mix(c: ConfigDict, task: str, chosen: dict[str, str], options: dict[str, Any]) -> None:
     k = int(chosen["k"]) or (2 * options.get("length", 3))
     set_data(
         c, "reversal", task=task, kind=chosen["kind"], k=k, seed=0, options=ConfigDict(options)

@@ -95,6 +95,7 @@ def test_budgets_and_mistakes():
         ("symbolic,laptop,kid=word", r"did you mean 'kind'"),
         ("symbolic,laptop,k=many", r"k must be a number"),
         ("symbolic,laptop,budget=dat", r"did you mean 'data'"),
+        ("facts,laptop", r"needs path="),
     ]:
         with pytest.raises(InputError, match=message):
             load(argument)
@@ -110,3 +111,14 @@ def test_the_study_in_small(tmp_path, monkeypatch):
     first = found["biographies"].measurement.figures[0]
     assert first.label == "entity, all_to_full" and first.seeds == 2 and first.n == 200
     assert len(found["biographies"].measurement.figures) == 12
+
+
+def test_texts_of_a_user(tmp_path):
+    (tmp_path / "pairs.csv").write_text(
+        "child,parent,parent_type\nAda Brill,Cora Brill,mother\nCy Dorn,Ed Dorn,father\n"
+    )
+    config = configs.load(
+        f"configs/reversal.py:celebrities,gpu,kind=entity,path={tmp_path}/pairs.csv"
+    )
+    config.mesh.data = 1
+    assert make_plan(config).worlds[0].source.size == 3
