@@ -13,6 +13,7 @@ from physlm_jax.models.transformer import TransformerConfig
 
 PREFIX = "gpt_neox."
 HEAD = "embed_out"
+RENAMED = "lm_head"  # the same module in transformers 5
 ARCHITECTURE = "GPTNeoXForCausalLM"
 BUFFERS = r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
 
@@ -111,4 +112,5 @@ def modules(c: TransformerConfig) -> list[Module]:
         Module(block + "mlp.dense_4h_to_h", "linear", ((*mlp, "down"),)),
         Module("gpt_neox.final_layer_norm", "norm", (("final_norm",),)),
     ]
-    return found if c.tied else [*found, Module(HEAD, "linear", (("output",),))]
+    head = Module(HEAD, "linear", (("output",),), renamed=RENAMED)
+    return found if c.tied else [*found, head]

@@ -32,6 +32,8 @@ class Module:
         parts: paths of ours; several: their outputs stand behind each other.
         inputs: how many axes of our kernel are on the input side.
         by_head: the outputs of the parts stand behind each other within every head (GPT-NeoX).
+        renamed: what transformers 5 calls it once a file is open, if that is not `name`; adapters
+            go by it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Module:
     parts: tuple[Path, ...]
     inputs: int = 1
     by_head: bool = False
+    renamed: str = ""
 
     @property
     def stacked(self) -> bool:

@@ -59,6 +59,11 @@ class Place:
         return self.slot.module.kind == "table"
 
     @property
+    def is_head(self) -> bool:
+        """It is the output map."""
+        return self.slot.leaves[0][0] == "output"
+
+    @property
     def size(self) -> tuple[int, int]:
         """Outputs and inputs."""
         first, second = self.slot.flat[0]
@@ -80,7 +85,8 @@ def places(config: TransformerConfig) -> list[Place]:
     for slot in slots(config, family.modules(config)):
         if slot.suffix == "weight" and slot.module.is_matrix:
             layers = range(config.layers) if slot.module.stacked else [None]
-            found += [Place(slot.module.name.format(layer), slot, layer) for layer in layers]
+            name = slot.module.renamed or slot.module.name
+            found += [Place(name.format(layer), slot, layer) for layer in layers]
     return found
 
 

@@ -4,6 +4,7 @@ Missing and surplus arrays are errors here: the library itself goes on with a wa
 adapter then does nothing where an array is missing.
 """
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,15 +50,17 @@ def load_peft(folder: str | Path, config: TransformerConfig, params: Params) -> 
 
 def _targeted(settings: PeftSettings, config: TransformerConfig) -> list[Place]:
     """The matrices that the settings name."""
-    head = families.holding(config).head
-    wanted = [
-        place
-        for place in interchange.places(config)
-        if settings.targets(place.name, not place.is_table and place.name != head)
-    ]
-    if config.tied and settings.targets(head, False):
+    wanted = []
+    for place in interchange.places(config):
+        linear = not (place.is_table or place.is_head)
+        for name in dict.fromkeys((place.name, place.slot.module.name.format(place.layer))):
+            if settings.targets(name, linear):
+                wanted.append(dataclasses.replace(place, name=name))
+                break
+    heads = {families.holding(config).head, "lm_head"} if config.tied else set()
+    if named := [head for head in sorted(heads) if settings.targets(head, False)]:
         raise InputError(
-            f"{settings.path}: an adapter of {head}, which is tied to the embedding: not "
+            f"{settings.path}: an adapter of {named[0]}, which is tied to the embedding: not "
             "implemented (untie the model first)"
         )
     if not wanted:
