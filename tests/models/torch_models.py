@@ -75,7 +75,7 @@ def opened(folder):
     import transformers
 
     model, told = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, output_loading_info=True
+        folder, output_loading_info=True, dtype="float32"
     )
     assert not any(told.values()), told
     return model.eval()
