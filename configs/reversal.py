@@ -65,13 +65,14 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     pairs, codes = {"laptop": (400, 50), "gpu": (2000, 100), "paper": (10_000, 200)}[scale]
     codes = max(codes, pairs) if length == 1 else codes
     _mix(c, "symbolic", chosen, {"pairs": pairs, "codes": codes, "length": length})
-    longest = 2 * length + 4 + 2
-    c.pipeline.length = longest + (longest // 2 + 1 if chosen["kind"] == "segment" else 0)
-    c.pipeline.mode = "single"
+    c.pipeline.length, c.pipeline.mode = 2 * length + 4 + 2, "single"
     c.optimizer.warmup, c.optimizer.clip, c.optimizer.final_fraction = 100, 1.0, 0.1
     steps = {"laptop": 500, "gpu": 3000, "paper": 15_000}[scale]
     c.steps = steps * (5 if chosen["kind"] == "segment" else 1)
     c.batch = {"laptop": 128, "gpu": 512, "paper": 512}[scale]
+    if chosen["kind"] == "segment":  # lengths vary with the markers: several examples a row
+        c.batch, c.pipeline.length, c.pipeline.mode = c.batch * 3 // 16, 64, "best_fit"
+        c.optimizer.weight_decay = 1.0
     c.model.layers, c.model.width, c.model.heads = {
         "laptop": (2, 128, 4),
         "gpu": (4, 256, 4),
@@ -89,7 +90,7 @@ def _biographies(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     c.optimizer.warmup, c.optimizer.learning_rate = 100, 3e-3
     if scale == "laptop":
         c.steps, c.batch = 1500, 16
-        c.model.layers, c.model.width, c.model.heads = 2, 64, 4
+        c.model.layers, c.model.width, c.model.heads, c.model.mlp_ratio = 2, 64, 4, 2.0
     elif scale == "gpu":
         c.steps, c.batch = 10_000, 256
         c.model.layers, c.model.width, c.model.heads = 4, 256, 4
@@ -120,7 +121,7 @@ def _texts(c: ConfigDict, task: str, scale: str, chosen: dict[str, str]) -> None
 
 def _large(c: ConfigDict, scale: str) -> None:
     """What does not fit a laptop: half precision, checkpoints on the way, a topology."""
-    c.pipeline.rows_per_block = min(c.batch, 64) if scale == "laptop" else 32
+    c.pipeline.rows_per_block = min(c.batch, 64 if scale == "laptop" else 32)
     c.eval.rows = 128 if scale == "laptop" else 512
     if scale != "laptop":
         c.model.dtype = "bfloat16"

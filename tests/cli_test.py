@@ -11,7 +11,7 @@ import pytest
 from physlm_jax import cli
 
 ROOT = Path(__file__).parents[1]
-ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit")
+ENTRIES = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit", "export")
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -58,6 +58,7 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop", "--config.lora=q: r=2"), "'rank'"),
         (("physlm_jax.generate", "--workdir=never"), "holds no run"),
         (("physlm_jax.probe", "--workdir=never", "--probe=ancestors"), "holds no run"),
+        (("physlm_jax.export", "--workdir=never", "--out=no"), "holds no run"),
         (("physlm_jax.reproduce", "--study=cgf"), "unknown study"),
         (("physlm_jax.reproduce", "--study=cfg", "--scale=huge"), "scale"),
         (("physlm_jax.report", "--results=never"), "never"),

@@ -19,7 +19,7 @@ ORDER = (
     ("probes",),
     ("studies",),
     ("report",),
-    ("cli", "bench", "train", "generate", "probe", "reproduce", "sweep", "fit"),
+    ("cli", "bench", "train", "generate", "probe", "reproduce", "sweep", "fit", "export"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

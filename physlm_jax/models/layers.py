@@ -70,7 +70,7 @@ class Norm(nnx.Module):
 
 
 class Mlp(nnx.Module):
-    """x -> act(x W1) W2 ("gelu", tanh form), or (silu(x Wg) * (x W1)) W2 ("gated")."""
+    """x -> act(x W1) W2 ("gelu" by tanh or "gelu_exact"), or (silu(x Wg) * (x W1)) W2 ("gated")."""
 
     def __init__(
         self,
@@ -93,9 +93,10 @@ class Mlp(nnx.Module):
             else None
         )
         self.down = Linear(out, into, std=out_std, bias=bias, dtype=dtype, key=down)
+        self.by_tanh = kind == "gelu"
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         h_BTF = constrain(self.up(x_BTD), "batch", "length", "hidden")
         if self.gate is None:
-            return self.down(jax.nn.gelu(h_BTF, approximate=True))
+            return self.down(jax.nn.gelu(h_BTF, approximate=self.by_tanh))
         return self.down(jax.nn.silu(self.gate(x_BTD)) * h_BTF)

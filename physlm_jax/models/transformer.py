@@ -27,7 +27,7 @@ Params = dict[str, Any]
 
 POSITIONS = ("rotary", "learned", "none")
 NORMS = ("layernorm", "rmsnorm")
-MLPS = ("gelu", "gated", "none")
+MLPS = ("gelu", "gelu_exact", "gated", "none")
 REMATS = ("none", "dots", "full")
 
 
@@ -41,9 +41,13 @@ class TransformerConfig:
         position: "rotary" on the first `rotary_fraction` of each head with base `rotary_base`;
             "learned" absolute embeddings; "none".
         norm: "layernorm" or "rmsnorm" with `norm_epsilon`.
-        mlp: "gelu", "gated" or "none" with `mlp_ratio` * D hidden units.
-        bias: biases in linear maps and LayerNorm.  tied: the output map is the embedding.
-        causal: decoder or encoder.  parallel: attention and MLP read the same residual (NeoX).
+        mlp: "gelu" (its tanh form), "gelu_exact" (by the error function), "gated" (by silu) or
+            "none", with `mlp_ratio` * D hidden units.
+        bias: biases in linear maps and LayerNorm.  attention_bias: in the linear maps of attention,
+            where that differs from `bias`; None: it does not.
+        tied: the output map is the embedding.
+        causal: decoder or encoder.  window: tokens that a token attends to, itself and those before
+            it; 0: all.  parallel: attention and MLP read the same residual (NeoX).
         init_std: of all weights; maps into the residual stream get init_std / sqrt(2 L).
         dtype: of activations ("float32", "bfloat16"); parameters and softmax are float32.
         unroll: layers per iteration of the scan, 0 for all (fastest, compiles slowest).
@@ -76,6 +80,8 @@ class TransformerConfig:
     remat: str = "none"
     attention: str = "auto"
     platform: str = ""
+    attention_bias: bool | None = None
+    window: int = 0
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -100,6 +106,10 @@ class TransformerConfig:
             raise InputError(
                 f"model.heads {self.heads} is not a multiple of model.kv_heads {self.kv_heads}"
             )
+        if self.window < 0 or (self.window and not self.causal):
+            raise InputError(
+                f"model.window must be 0 or a number of tokens of a causal model, got {self.window}"
+            )
 
     @property
     def key_heads(self) -> int:
@@ -110,6 +120,21 @@ class TransformerConfig:
     def head_size(self) -> int:
         """K: dimensions of one head."""
         return self.head_dim or self.width // self.heads
+
+    @property
+    def hidden(self) -> int:
+        """F: hidden units of the MLP."""
+        return round(self.mlp_ratio * self.width)
+
+    @property
+    def biased_attention(self) -> bool:
+        """Attention's linear maps have biases."""
+        return self.bias if self.attention_bias is None else self.attention_bias
+
+    @property
+    def windowed(self) -> bool:
+        """There are rows in which a token does not attend to all before it."""
+        return 0 < self.window < self.max_length
 
     @property
     def rotated(self) -> int:
@@ -152,7 +177,7 @@ class Attention(nnx.Module):
 
     def __init__(self, c: TransformerConfig, key: jax.Array) -> None:
         q, k, v, o = jax.random.split(key, 4)
-        make = functools.partial(Linear, bias=c.bias, dtype=jnp.dtype(c.dtype))
+        make = functools.partial(Linear, bias=c.biased_attention, dtype=jnp.dtype(c.dtype))
         embed, heads = {"embed": c.width}, {"heads": c.heads, "head_dim": c.head_size}
         kv_heads = {"kv_heads": c.key_heads, "head_dim": c.head_size}
         self.query = make(embed, heads, std=c.init_std, key=q)
@@ -209,7 +234,7 @@ class Block(nnx.Module):
         self.mlp = (
             Mlp(
                 c.width,
-                round(c.mlp_ratio * c.width),
+                c.hidden,
                 kind=c.mlp,
                 std=c.init_std,
                 out_std=c.init_std / (2 * c.layers) ** 0.5,
@@ -402,7 +427,7 @@ def apply(
     if cache is not None and segment_ids is not None:
         raise InputError("segment_ids and a cache exclude each other")
     model = nnx.merge(_structure(config)[0], params)
-    visibility = attention.Visibility(config.causal, start, segment_ids)
+    visibility = attention.Visibility(config.causal, start, segment_ids, config.window)
     return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)
 
 
@@ -433,7 +458,12 @@ def for_platform(
         key_heads=config.key_heads,
         queries=config.max_length,
         keys=config.max_length,
-        asks=attention.asked(causal=config.causal, segmented=segmented, mapped=population),
+        asks=attention.asked(
+            causal=config.causal,
+            segmented=segmented,
+            mapped=population,
+            windowed=config.windowed,
+        ),
     )
     chosen = attention.resolve(config.attention, platform, variant)
     return dataclasses.replace(config, attention=chosen, platform=platform)

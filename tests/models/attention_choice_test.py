@@ -45,7 +45,10 @@ SEGMENTS = attention.asked(causal=True, segmented=True)
         ("tpu", {"queries": 192, "keys": 192}, "plain"),
         ("tpu", {"queries": 128}, "plain"),
         ("tpu", {"asks": attention.asked(causal=True, segmented=False, shifted=True)}, "plain"),
-        ("tpu", {"asks": SMALL.asks | {"windows"}}, "plain"),  # a kind that none has learned
+        ("tpu", {"asks": SMALL.asks | {"window"}}, "plain"),
+        ("gpu", {"asks": SMALL.asks | {"window"}}, "plain"),
+        ("cpu", {"asks": SMALL.asks | {"window"}}, "manual"),
+        ("tpu", {"asks": SMALL.asks | {"ribbons"}}, "plain"),  # a kind that none has learned
         ("metal", {}, "plain"),
     ],
 )
@@ -64,7 +67,7 @@ def test_auto_takes_the_platform_s_own_where_it_can(platform, changes, chosen):
         ("cudnn", "gpu", {"head_size": 12}, "a multiple of 8, not 12"),
         ("cudnn", "gpu", {"queries": 8}, "not 8 queries on 512 keys"),
         ("cudnn", "gpu", {"asks": SEGMENTS | {"population"}}, "segments apart in a population"),
-        ("manual", "cpu", {"asks": SMALL.asks | {"windows"}}, "does not honour windows"),
+        ("manual", "cpu", {"asks": SMALL.asks | {"ribbons"}}, "does not honour ribbons"),
         ("flash", "cpu", {}, "did you mean 'splash'"),
     ],
 )

@@ -97,6 +97,16 @@ def test_back_ends_agree_whatever_is_visible(causal, key_heads, cuts):
         np.testing.assert_allclose(out, expected, atol=1e-5, err_msg=name)
 
 
+def test_manual_honours_a_window():
+    inputs = arrays(128, key_heads=1)
+    visibility = Visibility(segment_ids=segments(128), window=70)
+    expected = with_gradients(plain, visibility, *inputs)
+    mask = np.asarray(visibility.mask(128, 128))[0, 0]
+    assert mask.sum(1).max() <= 70 and mask[127, 127] and not mask[127, 57]
+    for a, b in zip(expected, with_gradients(attention.manual, visibility, *inputs), strict=True):
+        np.testing.assert_allclose(b, a, atol=2e-5)
+
+
 @pytest.mark.parametrize("backend", ["plain", *BACKENDS])
 def test_a_document_does_not_see_its_neighbour(backend):
     """Another document 1 leaves document 2 as it was: bit-equal, gradients of its queries too."""

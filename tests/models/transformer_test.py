@@ -1,6 +1,7 @@
 """The transformer against a slow NumPy twin that knows nothing of scans, caches or back ends."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,9 @@ VARIANTS = {
     },
     "attention only": {"mlp": "none", "head_dim": 6},
     "encoder": {"causal": False},
+    "window": {"window": 3, "kv_heads": 1},
+    "exact gelu, bare attention": {"mlp": "gelu_exact", "attention_bias": False},
+    "biases in attention alone": {"bias": False, "attention_bias": True, "norm": "rmsnorm"},
 }
 
 
@@ -84,7 +88,11 @@ def twin(c, params, tokens, segments=None, positions=None):
             for h in range(c.heads):
                 g = h * c.key_heads // c.heads
                 seen = [
-                    j for j in range(T) if segments[j] == segments[i] and (j <= i or not c.causal)
+                    j
+                    for j in range(T)
+                    if segments[j] == segments[i]
+                    and (j <= i or not c.causal)
+                    and (not c.window or i - j < c.window)
                 ]
                 scores = np.array([q[i][h] @ k[j][g] for j in seen]) / np.sqrt(c.head_size)
                 w = np.exp(scores - scores.max())
@@ -98,6 +106,8 @@ def twin(c, params, tokens, segments=None, positions=None):
                 if c.mlp == "gated":
                     gate = linear(p["mlp"]["gate"], n)
                     inner = gate / (1 + np.exp(-gate)) * up
+                elif c.mlp == "gelu_exact":
+                    inner = 0.5 * up * (1 + np.vectorize(math.erf)(up / np.sqrt(2)))
                 else:
                     inner = 0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
                 after = after + linear(p["mlp"]["down"], inner)
@@ -128,6 +138,19 @@ def test_every_variant_equals_the_twin(variant, backend):
         np.testing.assert_allclose(fast[row], logits, atol=2e-4)
         np.testing.assert_allclose(out.hidden[:, row], streams, atol=2e-4)
         np.testing.assert_allclose(out.attention[:, row], maps, atol=1e-5)
+
+
+def test_a_cache_honours_the_window():
+    c = dataclasses.replace(SMALL, window=3)
+    params = jax.tree.map(jnp.asarray, numpy_params(c))
+    tokens = np.random.default_rng(1).integers(0, 11, (2, 12))
+    step = jax.jit(lambda t, cache, i: transformer.apply(c, params, t, cache=cache, start=i))
+    cache = transformer.empty_cache(c, 2, 12)
+    for i in range(12):
+        out = step(tokens[:, i : i + 1], cache, i)
+        cache = out.cache
+    logits, _, _ = twin(c, numpy_params(c), tokens[1])
+    np.testing.assert_allclose(out.logits[1, 0], logits[-1], atol=2e-4)
 
 
 @pytest.mark.parametrize("backend", ["plain", "manual"])

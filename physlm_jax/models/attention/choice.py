@@ -19,7 +19,7 @@ from physlm_jax.models.attention.unfused import plain
 from physlm_jax.models.attention.visibility import Variant, Visibility
 
 LOG = logging.getLogger("physlm_jax")
-EVERYTHING = frozenset({"causal", "bidirectional", "segments", "shift", "population"})
+EVERYTHING = frozenset({"causal", "bidirectional", "segments", "shift", "population", "window"})
 
 
 class Backend(NamedTuple):

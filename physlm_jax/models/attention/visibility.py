@@ -24,11 +24,14 @@ class Visibility:
         query_start: place of the first query; keys start at place 0. Static or a traced scalar.
         segment_ids: int32[B, T] of one packed row (queries and keys alike), or None when tokens
             see across examples, as in the papers' concatenated streams.
+        window: how many keys a query sees at most, the newest, its own among them; 0: no limit.
+            For causal visibility alone.
     """
 
     causal: bool = True
     query_start: int | jax.Array = 0
     segment_ids: jax.Array | None = None
+    window: int = 0
 
     @property
     def aligned(self) -> bool:
@@ -40,7 +43,11 @@ class Visibility:
         seen = None
         if self.causal:
             place = jnp.arange(queries)[:, None] + self.query_start
-            seen = (jnp.arange(keys)[None, :] <= place)[None, None]
+            key = jnp.arange(keys)[None, :]
+            near = key <= place
+            if self.window:
+                near = near & (key > place - self.window)
+            seen = near[None, None]
         if self.segment_ids is not None:
             same = self.same_segment()
             seen = same if seen is None else seen & same
@@ -54,7 +61,12 @@ class Visibility:
 
 
 def asked(
-    *, causal: bool, segmented: bool, shifted: bool = False, mapped: bool = False
+    *,
+    causal: bool,
+    segmented: bool,
+    shifted: bool = False,
+    mapped: bool = False,
+    windowed: bool = False,
 ) -> frozenset[str]:
     """Returns the names of what a back end must honour.
 
@@ -63,10 +75,11 @@ def asked(
         segmented: rows hold segments that must not see each other.
         shifted: queries do not start at the place of the first key.
         mapped: whole models are vmapped, as in a population.
+        windowed: a query does not see all keys before it.
     """
     names = {"causal" if causal else "bidirectional"}
-    names |= {n for n, on in (("segments", segmented), ("shift", shifted)) if on}
-    return frozenset(names | {"population"} if mapped else names)
+    more = {"segments": segmented, "shift": shifted, "population": mapped, "window": windowed}
+    return frozenset(names | {name for name, on in more.items() if on})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,5 +114,6 @@ class Variant:
                 causal=visibility.causal,
                 segmented=visibility.segment_ids is not None,
                 shifted=not visibility.aligned,
+                windowed=0 < visibility.window < k_BSGK.shape[1],
             ),
         )

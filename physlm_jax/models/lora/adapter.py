@@ -218,6 +218,29 @@ def _beside(path: tuple[str, ...], old: Any, leaf: LowRank, keys: Any = None) ->
     return Adapted(old, leaf.down, leaf.up, scale, leaf.magnitude, keys, dropout=leaf.dropout)
 
 
+def detach(params: Params) -> tuple[Params, Adapter]:
+    """Returns (base, adapter) of parameters that one adapter was attached to.
+
+    Parameters that were trained in full stay in the base: nothing tells them from it.
+    """
+    adapter: Adapter = {}
+    base = _detached(params, (), adapter)
+    return base, adapter
+
+
+def _detached(tree: Any, path: tuple[str, ...], found: Adapter) -> Any:
+    if isinstance(tree, dict):
+        return {name: _detached(leaf, (*path, name), found) for name, leaf in tree.items()}
+    if not isinstance(tree, Adapted):
+        return tree
+    folder = found
+    for name in path[:-1]:
+        folder = folder.setdefault(name, {})
+    scale = tuple(float(s) for s in jnp.atleast_1d(tree.scale))
+    folder[path[-1]] = LowRank(tree.down, tree.up, tree.magnitude, scale, tree.dropout)
+    return tree.base
+
+
 def merge(params: Params, adapter: Adapter, untie: bool = False) -> Params:
     """Returns plain parameters that act as the base with the adapter; summed in float32.
 
