@@ -7,13 +7,16 @@
 # Before the module:
 #   --processes=N [--devices=D]        N processes of D virtual CPU devices each, as one job
 #   --dry-run                          only prints the commands
-# PYTHON=python3.12 chooses the interpreter (3.11 or newer); VENV=/path uses an environment of yours.
+# PYTHON=python3.12 chooses the interpreter (3.11 or newer); VENV=/path uses an environment of yours;
+# EXTRAS=bridge,tpu ./launch/local.sh test also compares with transformers and peft (docs/bridge.md).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=launch/quoting.sh
 source launch/quoting.sh
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+extras=${EXTRAS:-test,tpu}
+
+usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 find_python() {
   local candidate
@@ -31,14 +34,14 @@ find_python() {
 set_up() {
   if [ -n "${VENV:-}" ]; then return; fi
   local want python
-  want=$(cat pyproject.toml requirements.lock | cksum)
+  want="$(cat pyproject.toml requirements.lock | cksum) $extras"
   if [ -f .venv/stamp ] && [ "$(cat .venv/stamp)" = "$want $PWD" ]; then return; fi
   python=$(find_python)
   [ -n "$dry" ] || echo "local.sh: setting up .venv (once, about a minute)"
   act rm -rf .venv
   act "$python" -m venv .venv
   act .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -c requirements.lock -e '.[test,tpu]'
+    -c requirements.lock -e ".[$extras]"
   [ -n "$dry" ] || echo "$want $PWD" > .venv/stamp
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -59,9 +60,12 @@ def budgets(scale: str) -> tuple[str, ...]:
     return (_adapt(scale, "full"), *(_adapt(scale, *each) for each in BUDGET))
 
 
-def two_ranks(scale: str) -> tuple[str, ...]:
+PAIRS = ((2, 8), (8, 32))  # ranks whose subspaces are compared
+
+
+def compared(scale: str) -> tuple[str, ...]:
     """The adapters whose subspaces are compared."""
-    return _adapt(scale, "qv", 2), _adapt(scale, "qv", 8)
+    return tuple(_adapt(scale, "qv", rank) for rank in sorted({r for pair in PAIRS for r in pair}))
 
 
 # --- From shapes alone ----------------------------------------------------------------------------
@@ -402,7 +406,7 @@ def _losses_table(rows: Sequence[tuple[Cell, ...]]) -> Table:
 
 
 def _matrices(run: Run, name: str) -> list[dict[str, np.ndarray]]:
-    """For each layer W, down, up and the update of an adapted attention matrix, as [in, out]."""
+    """For each layer W and its update [in, out], down [in, R] and up [out, R], of attention."""
     leaf: Adapted = run.params["blocks"]["attention"][name]["kernel"]
     found = []
     for layer in range(run.model.layers):
@@ -410,72 +414,79 @@ def _matrices(run: Run, name: str) -> list[dict[str, np.ndarray]]:
         width = run.model.width
         down, up = one.down.reshape(width, -1), one.up.reshape(one.up.shape[0], -1)
         found.append(
-            {"w": one.base.reshape(width, -1), "down": down, "update": one.scale * down @ up}
+            {
+                "w": one.base.reshape(width, -1),
+                "down": down,
+                "up": up.T,
+                "update": one.scale * down @ up,
+            }
         )
     return found
 
 
 def subspace(trained: Trained, scale: str) -> Measurement:
-    """How much the directions of two ranks' adapters are one."""
-    small, large = (trained[argument] for argument in two_ranks(scale))
-    figures = []
+    """How much the directions of two ranks' adapters are one, on both sides of the update."""
+    figures: list[Figure] = []
     tables = []
     for name in ("query", "value"):
-        found = [
-            spaces.similarity(a["down"], b["down"])
-            for x, y in zip(small, large, strict=True)
-            for a, b in zip(_matrices(x, name), _matrices(y, name), strict=True)
-        ]
-        width = small[0].model.width
+        for side, letter in (("down", "A"), ("up", "B")):
+            for a, b in PAIRS:
+                small, large = (trained[_adapt(scale, "qv", rank)] for rank in (a, b))
+                found = _similarities(small, large, name, side)
+                figures += _shared(f"{name}, {letter}: ranks {a} and {b}", found, len(small))
+                mean = np.mean(found, axis=0)[: min(a, 8), : min(b, 8)]
+                tables.append(_grid(f"{name}, {letter}: ranks {a} and {b}", mean))
+            each = trained[_adapt(scale, "qv", 8)]
+            if len(each) > 1:
+                found = _similarities(each[:1], each[1:2], name, side)
+                label = f"{name}, {letter}: rank 8, two seeds, phi(1, 1)"
+                shared = statistics.mean([f[0, 0] for f in found])
+                figures.append(Figure.of(label, shared, seeds=2, role="baseline"))
+    width = next(iter(trained.values()))[0].model.width
+    for a, b in PAIRS:
         rng = np.random.default_rng(0)
-        chance = [
-            spaces.similarity(rng.standard_normal((width, 2)), rng.standard_normal((width, 8)))
-            for _ in range(200)
-        ]
-        for i, j in ((1, 1), (2, 8)):
-            shared = statistics.mean([f[i - 1, j - 1] for f in found])
-            figures.append(
-                Figure.of(
-                    f"{name}: rank 2 and rank 8, phi({i}, {j})",
-                    shared,
-                    seeds=len(small),
-                    paper=None,
-                )
-            )
-            random = statistics.mean([c[i - 1, j - 1] for c in chance])
-            figures.append(
-                Figure.of(f"{name}: random, phi({i}, {j})", random, seeds=0, role="control")
-            )
-            figures.append(
-                Figure(
-                    f"{name}: expected of random, phi({i}, {j})",
-                    max(i, j) / width,
-                    seeds=0,
-                    role="truth",
-                )
-            )
-        if len(large) > 1:
-            seeds = [
-                spaces.similarity(a["down"], b["down"])[0, 0]
-                for a, b in zip(_matrices(large[0], name), _matrices(large[1], name), strict=True)
-            ]
-            figures.append(
-                Figure.of(
-                    f"{name}: rank 8, two seeds, phi(1, 1)",
-                    statistics.mean(seeds),
-                    seeds=2,
-                    role="baseline",
-                )
-            )
-        mean = np.mean(found, axis=0)
-        tables.append(
-            Table(
-                f"{name}: phi(i, j), mean over layers and seeds",
-                ("i", *(f"j = {j}" for j in range(1, 9))),
-                tuple((str(i + 1), *map(float, row)) for i, row in enumerate(mean)),
-            )
-        )
+        frames = [[rng.standard_normal((width, r)) for r in (a, b)] for _ in range(200)]
+        chance = statistics.mean([spaces.similarity(*pair)[0, 0] for pair in frames])
+        label = f"random matrices of ranks {a} and {b}, phi(1, 1)"
+        figures.append(Figure.of(label, chance, seeds=0, role="control"))
+    expected = "expected of random, phi(1, 1) = 1 / d"
+    figures.append(Figure(expected, 1 / width, seeds=0, role="truth"))
     return Measurement(tuple(figures), tuple(tables))
+
+
+def _similarities(a: Sequence[Run], b: Sequence[Run], name: str, side: str) -> list[np.ndarray]:
+    """phi(i, j) of each pair of runs and each layer."""
+    return [
+        spaces.similarity(one[side], other[side])
+        for x, y in zip(a, b, strict=True)
+        for one, other in zip(_matrices(x, name), _matrices(y, name), strict=True)
+    ]
+
+
+def _shared(label: str, found: Sequence[np.ndarray], seeds: int) -> list[Figure]:
+    """The top direction, and all of the smaller adapter's."""
+    small, large = found[0].shape
+    top = statistics.mean([f[0, 0] for f in found])
+    whole = statistics.mean([f[-1, -1] for f in found])
+    return [
+        Figure.of(f"{label}, phi(1, 1)", top, seeds=seeds),
+        Figure.of(f"{label}, phi({small}, {large})", whole, seeds=seeds, role="baseline"),
+    ]
+
+
+def _grid(label: str, mean: np.ndarray) -> Table:
+    columns = ("i", *(f"j = {j + 1}" for j in range(mean.shape[1])))
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (str(i + 1), *map(float, row)) for i, row in enumerate(mean)
+    )
+    return Table(f"{label}: phi(i, j), mean over layers and seeds", columns, rows)
+
+
+def _geometric(values: Sequence[float]) -> statistics.Estimate:
+    """The geometric mean: a factor has a long tail where hardly anything of W is met."""
+    e = statistics.mean(np.log(values))
+    assert e.low is not None and e.high is not None  # several layers and seeds
+    return statistics.Estimate(math.exp(e.value), math.exp(e.low), math.exp(e.high), e.n)
 
 
 def amplified(trained: Trained, scale: str) -> Measurement:
@@ -494,7 +505,7 @@ def amplified(trained: Trained, scale: str) -> Measurement:
             figures.append(
                 Figure.of(
                     f"{name}, rank {rank}: amplification",
-                    statistics.mean([f.factor for f in found]),
+                    _geometric([f.factor for f in found]),
                     seeds=len(each),
                     role="ours" if rank in (1, 32) else "baseline",
                 )

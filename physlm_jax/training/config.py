@@ -63,6 +63,7 @@ def base() -> ConfigDict:
     c.model.bias = True
     c.model.tied = True
     c.model.causal = True
+    c.model.window = 0  # tokens that a token attends to; 0: all before it
     c.model.parallel = False
     c.model.init_std = 0.02
     c.model.dtype = "float32"  # of activations

@@ -62,6 +62,18 @@ def test_rule_of_matrices(q, k, qkvo, verdict):
 
 
 @pytest.mark.parametrize(
+    ("b", "verdict"), [(0.5, REPRODUCED), (0.03, PARTLY), (0.01, NOT_REPRODUCED)]
+)
+def test_rule_of_subspaces(b, verdict):
+    a = 0.2 if b > 0.01 else 0.01
+    chance = (Figure("random matrices of ranks 2 and 8, phi(1, 1)", 0.015, role="control"),)
+    ours = figures(
+        **{"query, A: ranks 2 and 8, phi(1, 1)": a, "query, B: ranks 2 and 8, phi(1, 1)": b}
+    )
+    assert CLAIMS["subspace"].rule(Measurement(ours.figures + chance)) == verdict
+
+
+@pytest.mark.parametrize(
     ("flops", "logits", "verdict"), [(1.0, 1e-5, REPRODUCED), (1.01, 1e-5, PARTLY)]
 )
 def test_rule_of_latency(flops, logits, verdict):
@@ -114,6 +126,7 @@ def test_mistakes_are_named(argument, message):
 def test_the_study_in_small(tmp_path, monkeypatch):
     shrink(monkeypatch, "lora")
     monkeypatch.setattr(lora_measures, "RANKS", (1, 4, 32))
+    monkeypatch.setattr(lora_measures, "PAIRS", ((1, 4), (4, 32)))
     monkeypatch.setattr(lora_measures, "BUDGET", (("q", 8), ("k", 8), ("qv", 4), ("qkvo", 2)))
     found = outcomes("lora", tmp_path)
     for outcome in found.values():
