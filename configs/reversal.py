@@ -71,6 +71,8 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     c.pipeline.length, c.pipeline.mode = 2 * length + 4 + 2, "single"
     c.optimizer.warmup, c.optimizer.clip, c.optimizer.final_fraction = 100, 1.0, 0.1
     c.steps = {"laptop": 500, "gpu": 3000, "paper": 15_000}[scale]
+    if length == 1:  # more words, each seen less often
+        c.steps *= 2
     if chosen["kind"] == "segment":
         c.steps *= 3 if chosen["k"] == "1" else 5
     c.batch = {"laptop": 128, "gpu": 512, "paper": 512}[scale]
