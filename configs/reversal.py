@@ -74,7 +74,7 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     if length == 1:  # more words, each seen less often
         c.steps *= 2
     if chosen["kind"] == "segment":
-        c.steps *= 3 if chosen["k"] == "1" else 5
+        c.steps *= 2 if chosen["k"] == "1" else 5
     c.batch = {"laptop": 128, "gpu": 512, "paper": 512}[scale]
     if chosen["kind"] == "segment":  # with room for [REV]; more than that is rare
         c.pipeline.length = c.pipeline.length * 3 // 2 + 1
