@@ -50,13 +50,21 @@ def recalled(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
                     100,
                     seeds=len(each),
                     unit="%",
-                    role="ours" if len(trained) == 1 else ROLES.get(label.split()[0], "ours"),
+                    role=_role(label, list(trained)),
                 )
             )
         exhibits += [learning_curve(label, each), _said(label, each[0], names[-1])]
     if len(trained) > 1:
         exhibits.insert(0, _bars(list(trained), figures))
     return Measurement(tuple(figures), tuple(exhibits))
+
+
+def _role(label: str, arguments: list[str]) -> str:
+    """Standard and word-reversed training are controls, where a claim is about another kind."""
+    if "budget=data" in label:
+        return "baseline"
+    kinds = {_label(argument).split()[0] for argument in arguments}
+    return ROLES.get(label.split()[0], "ours") if kinds - {*ROLES} else "ours"
 
 
 def _label(argument: str) -> str:
