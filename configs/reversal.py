@@ -17,11 +17,11 @@ The argument is "task,scale" with optional ",key=value" settings:
   length words of an entity (symbolic)
   budget compute (default): kind none has as many updates as token, word and entity; data: half as
          many, so that all see each sample forward equally often
-Kind segment has more updates (5 times, k=1 3 times, biographies 4/3: entities are whole in some draws
-alone). It and the laptop's biographies have a weight decay of 1: with 0.1 symbolic segments reached
-43 % where they reach 70 % (2500 updates of 64 rows), and names 23 % where they reach 61 % (800 and
-1000 updates). All but the 23 were seen on seeds that no claim uses. Symbolic segments have 96 instead
-of 128 dimensions on the laptop, to save time.
+Kind segment has more updates (5 times, k=1 3 times, biographies 4/3: entities are whole in some
+draws alone). It and the laptop's biographies have a weight decay of 1: with 0.1 symbolic segments
+reached 43 % where they reach 70 % (2500 updates of 64 rows), and names 23 % where they reach 61 %
+(800 and 1000 updates). All but the 23 were seen on seeds that no claim uses. Symbolic segments
+have 96 instead of 128 dimensions on the laptop, to save time.
 """
 
 from typing import Any
