@@ -87,7 +87,8 @@ def _gpu(c: ConfigDict, adapt: bool) -> None:
 
 def _paper(c: ConfigDict, adapt: bool) -> None:
     set_data(c, "cfg", grammar="cfg3b", under=20 if adapt else 0)
-    c.steps, c.batch, c.topology = (26_289 if adapt else 100_000), (8 if adapt else 96), "v5e:2x4"
+    c.steps, c.batch = (26_289, 8) if adapt else (100_000, 96)
+    c.topology = "v5e:2x4" if adapt else "v5e:4x4"
     c.pipeline.rows_per_block = 1 if adapt else 6
     c.model.layers, c.model.width, c.model.heads = 24, 1024, 16
     c.model.position, c.model.unroll, c.model.dtype = "learned", 1, "bfloat16"
