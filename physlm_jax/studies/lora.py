@@ -96,8 +96,8 @@ CLAIMS = (
         paper_value="18.8 M for GPT-3 175B (q and v, rank 4)",
         metric="trained numbers of GPT-3 175B, q and v at rank 4, from shapes alone",
         rule=_counts_rule,
-        rule_text="Within 5 % of every printed count (two rows that the paper's own formula does "
-        "not give, and one that its scripts contradict, are shown and not judged).",
+        rule_text="Within 5 % of every printed count (a row that the paper's own formula does not "
+        "give, and one that its scripts contradict, are shown and not judged).",
         scales=SCALES,
         runs=lambda scale: (),
         measure=measures.parameters,
