@@ -436,10 +436,11 @@ def subspace(trained: Trained, scale: str) -> Measurement:
                 figures += _shared(f"{name}, {letter}: ranks {a} and {b}", found, len(small))
                 mean = np.mean(found, axis=0)[: min(a, 8), : min(b, 8)]
                 tables.append(_grid(f"{name}, {letter}: ranks {a} and {b}", mean))
-            each = trained[_adapt(scale, "qv", 8)]
+            middle = PAIRS[0][1]
+            each = trained[_adapt(scale, "qv", middle)]
             if len(each) > 1:
                 found = _similarities(each[:1], each[1:2], name, side)
-                label = f"{name}, {letter}: rank 8, two seeds, phi(1, 1)"
+                label = f"{name}, {letter}: rank {middle}, two seeds, phi(1, 1)"
                 shared = statistics.mean([f[0, 0] for f in found])
                 figures.append(Figure.of(label, shared, seeds=2, role="baseline"))
     width = next(iter(trained.values()))[0].model.width
