@@ -55,7 +55,10 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         ((*TRAIN[:2], "--config=configs/nothing.py:x"), "nothing.py"),
         (TRAIN[:2], "--config"),
         ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop"), "--config.base.run=FOLDER"),
-        ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop", "--config.lora=q: r=2"), "'rank'"),
+        (
+            (*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.base.run=x", "--config.lora=q: r=2"),
+            "did you mean 'rank'",
+        ),
         (("physlm_jax.generate", "--workdir=never"), "holds no run"),
         (("physlm_jax.probe", "--workdir=never", "--probe=ancestors"), "holds no run"),
         (("physlm_jax.export", "--workdir=never", "--out=no"), "holds no run"),

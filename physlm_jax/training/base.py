@@ -49,6 +49,19 @@ class Base:
         return {"step": self.step, "fingerprint": self.fingerprint}
 
 
+def check_name(config: ConfigDict) -> None:
+    """Checks that a configuration's base is a folder, not a study's word for one.
+
+    Raises:
+        InputError: it is "@<argument>".
+    """
+    if config.base.run.startswith("@"):
+        raise InputError(
+            f"config.base.run '{config.base.run}' stands for a run of the study, which reproduce "
+            "finds; here name its folder: --config.base.run=FOLDER"
+        )
+
+
 def find(config: ConfigDict, model: TransformerConfig, members: Sequence[int]) -> Base | None:
     """Returns the base that a configuration names; None if it names none.
 
@@ -62,11 +75,6 @@ def find(config: ConfigDict, model: TransformerConfig, members: Sequence[int]) -
         if config.lora:
             raise InputError("config.lora needs config.base.run, the run to train an adapter for")
         return None
-    if config.base.run.startswith("@"):
-        raise InputError(
-            f"config.base.run '{config.base.run}' stands for a run of the study, which reproduce "
-            "finds; here name its folder: --config.base.run=FOLDER"
-        )
     workdir = Path(config.base.run)
     if not (workdir / FOLDER).is_dir():
         raise InputError(f"config.base.run: {workdir} holds no run (no folder {workdir / FOLDER})")

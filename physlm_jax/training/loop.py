@@ -90,6 +90,7 @@ class Training:
 
     def __init__(self, config: ConfigDict, workdir: Path) -> None:
         self.config, self.workdir = config, workdir
+        base.check_name(config)
         self.plan = make_plan(config)
         self.program = self.plan.program
         sources = [m.base.member for m in self.plan.members]
