@@ -147,3 +147,15 @@ def _mix(c: ConfigDict, task: str, chosen: dict[str, str], options: dict[str, An
     set_data(
         c, "reversal", task=task, kind=chosen["kind"], k=k, seed=0, options=ConfigDict(options)
     )
+
+
+def sweep() -> list[dict[str, Any]]:
+    """Returns the overrides of every kind, and of the longest segment of random ones.
+
+    Rows have room for all markers; entities of other lengths are another argument (length=5).
+    """
+    kinds: list[dict[str, Any]] = [
+        {"data.kind": kind} for kind in ("none", "token", "word", "entity")
+    ]
+    cuts: list[dict[str, Any]] = [{"data.kind": "segment", "data.k": k} for k in (1, 2, 4, 8, 25)]
+    return [{**cell, "pipeline.length": 32} for cell in (*kinds, *cuts)]

@@ -67,7 +67,7 @@ def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> t
         finished(study, config.base.run[1:], seeds, folder)
     places = folder / study
     missing = [s for s in seeds if _place(places, _name(argument), s, config.steps) is None]
-    for group in _groups(missing, _at_once(study, config), lambda s: _base(places, config, s)):
+    for group in _groups(missing, _at_once(config), lambda s: _base(places, config, s)):
         name = f"seed-{group[0]}" if len(group) == 1 else f"seeds-{group[0]}-{group[-1]}"
         workdir = places / f"{_name(argument)}_{name}"
         LOG.info("training %s, %s, in %s", argument, name.replace("-", " ", 1), workdir)
@@ -123,10 +123,8 @@ def _opened(places: Path, argument: str, seed: int) -> Run:
     return load_run(workdir, steps, member)
 
 
-def _at_once(study: str, config: ConfigDict) -> int:
+def _at_once(config: ConfigDict) -> int:
     """How many runs of a configuration to train as one population."""
-    if config.base.run.startswith("@"):  # the plan wants no base that is still to be found
-        config = _load(study, config.base.run[1:])
     return max(1, TOGETHER // transformer.parameter_count(make_plan(config).program.model))
 
 

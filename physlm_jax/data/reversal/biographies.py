@@ -9,6 +9,7 @@ Part 3.2: what is given, and which part of the name is wanted.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,6 +97,7 @@ ASKED = (
     "What is the birthday of {name} ?",
     "What is the {wanted} name of the person {given} ?",
 )
+NAME = ("first", "middle", "last")
 WANTED = ("full", "first", "last")
 TASKS = ("name_to_bdate", *(f"{given}_to_{wanted}" for given in GIVEN for wanted in WANTED))
 
@@ -117,7 +119,7 @@ class Biographies:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        names = len(POOLS["first"]) * len(POOLS["middle"]) * len(POOLS["last"])
+        names = math.prod(len(POOLS[part]) for part in NAME)
         if not 2 <= self.people <= names or self.renderings < 1:
             raise InputError(
                 f"biographies: needs 2 <= people <= {names} and renderings >= 1, got "
@@ -150,34 +152,30 @@ class Biographies:
 
     @functools.cached_property
     def mean_length(self) -> float:
-        """Mean tokens of a sample, from one wording of each."""
-        every = np.arange(self.size)
-        return float(self.samples(every, every.astype(np.uint64)).lengths.mean())
+        """Mean tokens of a sample, from one wording of each, of some where there are many."""
+        some = np.arange(0, self.size, -(-self.size // 2000))
+        return float(self.samples(some, some.astype(np.uint64)).lengths.mean())
 
     @functools.cached_property
-    def persons(self) -> list[dict[str, list[str]]]:
-        """Each person's values, as words."""
-        sizes = [len(POOLS[part]) for part in ("first", "middle", "last")]
-        key = stream_key(self.seed, "names")
-        number = permuted(np.arange(self.people), int(np.prod(sizes)), key)
-        found = []
-        for i, n in enumerate(number.tolist()):
-            values = {}
-            for part, size in zip(("first", "middle", "last"), sizes, strict=True):
-                n, digit = divmod(n, size)
-                values[part] = POOLS[part][digit]
-            values["name"] = values["first"] + values["middle"] + values["last"]
-            draw = functools.partial(self._draw, i)
-            for part in ("city", "university", "major", "employer"):
-                values[part] = POOLS[part][draw(part, len(POOLS[part]))]
-            day, year = 1 + draw("day", 28), YEARS[draw("year", len(YEARS))]
-            values["date"] = [MONTHS[draw("month", 12)], str(day), ",", str(year)]
-            found.append(values)
-        return found
+    def _drawn(self) -> dict[str, list[int]]:
+        """Each person's places in the pools and calendar."""
+        everyone = np.arange(self.people)
+        sizes = [len(POOLS[part]) for part in NAME]
+        number = permuted(everyone, math.prod(sizes), stream_key(self.seed, "names"))
+        drawn = dict(zip(NAME, np.unravel_index(number, sizes, order="F"), strict=True))
+        keys = mix(everyone.astype(np.uint64))
+        bounds = {part: len(POOLS[part]) for part in POOLS if part not in NAME}
+        for part, bound in {**bounds, "month": 12, "day": 28, "year": len(YEARS)}.items():
+            drawn[part] = below(mix(keys ^ np.uint64(stream_key(self.seed, part))), bound)
+        return {part: values.tolist() for part, values in drawn.items()}
 
-    def _draw(self, person: int, what: str, bound: int) -> int:
-        key = mix(np.array([person], np.uint64)) ^ np.uint64(stream_key(self.seed, what))
-        return int(below(mix(key), bound)[0])
+    def person(self, number: int) -> dict[str, list[str]]:
+        """Returns a person's values, as words."""
+        at = {part: values[number] for part, values in self._drawn.items()}
+        values = {part: pool[at[part]] for part, pool in POOLS.items()}
+        values["name"] = [word for part in NAME for word in values[part]]
+        date = [MONTHS[at["month"]], str(1 + at["day"]), ",", str(YEARS[at["year"]])]
+        return {**values, "date": date}
 
     def samples(self, index: np.ndarray, occasion: np.ndarray) -> Ragged:
         """Returns biographies and questions; see `Source`."""
@@ -193,7 +191,7 @@ class Biographies:
             question, answer = self._question(self.tasks[task], number)
             ids = np.concatenate([question, answer])
             return ids, np.zeros(len(ids), np.int32)
-        person = self.persons[index % self.people]
+        person = self.person(index % self.people)
         places = np.arange(len(SENTENCES) + 1, dtype=np.uint64)
         words = mix(mix(np.array([occasion], np.uint64)) + places)
         order = permuted(np.arange(len(SENTENCES)), len(SENTENCES), words[-1])
@@ -215,7 +213,7 @@ class Biographies:
         return self.vocabulary.encode(" ".join(ids)), np.array(entity, np.int32)
 
     def _question(self, task: str, person: int) -> tuple[np.ndarray, np.ndarray]:
-        values = self.persons[person]
+        values = self.person(person)
         if task == "name_to_bdate":
             text, answer = ASKED[0], values["date"]
         else:

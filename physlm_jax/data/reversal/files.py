@@ -8,7 +8,7 @@ Models here are trained from scratch on closed vocabularies of these texts' word
 """
 
 import csv
-import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,6 @@ from physlm_jax.data.reversal.detection import flair_tagger
 from physlm_jax.data.reversal.kinds import Span, split
 from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.reversal.source import Listed, special
-from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError, unknown
 
 TRAIN = ("p2d_prompts_train", "d2p_prompts_train", "both_prompts_train")
@@ -62,7 +61,7 @@ def facts(folder: str, entities: str = "names", seed: int = 0) -> Listed:
     every = [split(text) for pairs in found.values() for pair in pairs for text in pair]
     vocabulary = special(list(dict.fromkeys(w for words in every for w in words)))
     asked = {
-        label: _questions(vocabulary, found[name], name not in NAMED)
+        label: Questions.worded(vocabulary, _split(found[name]), ends=name not in NAMED)
         for label, name in TESTS.items()
         if found[name]
     }
@@ -102,6 +101,8 @@ def celebrities(file: str, seed: int = 0) -> Listed:
     """
     pairs = _table(file)
     parents = list(dict.fromkeys(p for _, p, _ in pairs))
+    if len(parents) < 2:
+        raise InputError(f"celebrities: {file} needs at least two parents")
     order = permuted(np.arange(len(parents)), len(parents), stream_key(seed, "held out"))
     held = {parents[i] for i in order[: len(parents) // 2]}
     texts: list[tuple[list[str], list[Span], bool]] = []
@@ -115,14 +116,8 @@ def celebrities(file: str, seed: int = 0) -> Listed:
             begin = len(parent) + 4
             texts.append((backward, [(0, len(parent)), (begin, begin + len(child))], True))
     vocabulary = special(list(dict.fromkeys(w for text, _, _ in texts for w in text)))
-    if "of" not in vocabulary.names:
-        raise InputError(f"celebrities: {file} needs at least two parents")
 
-    def ask(which: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Questions:
-        encode = vocabulary.encode
-        asked = [(encode(" ".join(p)), encode(" ".join(a))) for p, a in which]
-        return dataclasses.replace(Questions.of(asked, vocabulary.bos), ends=False)
-
+    ask = functools.partial(Questions.worded, vocabulary, ends=False)
     down = [([*parent, "is", "the", kind, "of"], child, parent) for child, parent, kind in pairs]
     asked = {
         "parent": ask([([*child, "'s", kind, "is"], parent) for child, parent, kind in pairs]),
@@ -150,9 +145,8 @@ def question(
     return "\n".join([*(f"Q: {q}\nA: {a}" for q, a in shots), f"Q: {asked}\nA:"])
 
 
-def _questions(vocabulary: Vocabulary, pairs: Sequence[tuple[str, str]], ends: bool) -> Questions:
-    asked = [[vocabulary.encode(" ".join(split(text))) for text in pair] for pair in pairs]
-    return dataclasses.replace(Questions.of([(p, a) for p, a in asked], vocabulary.bos), ends=ends)
+def _split(pairs: Sequence[tuple[str, str]]) -> list[tuple[list[str], list[str]]]:
+    return [(split(prompt), split(answer)) for prompt, answer in pairs]
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:

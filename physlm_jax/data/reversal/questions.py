@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from physlm_jax.data.ragged import Ragged
+from physlm_jax.data.vocabulary import Vocabulary
 
 Ids = Sequence[int] | np.ndarray
 
@@ -45,6 +47,22 @@ class Questions:
             Ragged.from_sequences([answer for _, answer in pairs]),
             tuple(frozenset(right[_plain(prompt)]) for prompt, _ in pairs),
         )
+
+    @classmethod
+    def worded(
+        cls,
+        vocabulary: Vocabulary,
+        pairs: Sequence[tuple[Sequence[str], Sequence[str]]],
+        ends: bool = True,
+    ) -> Questions:
+        """Returns questions of (prompt, answer) pairs of words.
+
+        Raises:
+            InputError: a word outside the vocabulary.
+        """
+        ids = [[vocabulary.encode(" ".join(words)) for words in pair] for pair in pairs]
+        made = cls.of([(prompt, answer) for prompt, answer in ids], vocabulary.bos)
+        return dataclasses.replace(made, ends=ends)
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -5,6 +5,8 @@ all forward facts `a has a feature b` and the backward facts `b is a feature of 
 pairs; asked are the other backward facts. To answer, "a has b" must have taught "b is of a".
 """
 
+import functools
+
 import numpy as np
 
 from physlm_jax.data.hashing import stream_key
@@ -44,12 +46,7 @@ def symbolic(pairs: int = 400, codes: int = 50, length: int = 2, seed: int = 0) 
     other = (length + len(IS_OF), 2 * length + len(IS_OF))
     backward = [([*b, *IS_OF, *a], [first, other], True) for a, b in zip(left, right, strict=True)]
 
-    def ask(pairs: list[tuple[list[str], list[str]]]) -> Questions:
-        encode = vocabulary.encode
-        return Questions.of(
-            [(encode(" ".join(p)), encode(" ".join(a))) for p, a in pairs], vocabulary.bos
-        )
-
+    ask = functools.partial(Questions.worded, vocabulary)
     of_b = [([*b, *IS_OF], a) for a, b in zip(left, right, strict=True)]
     asked = {
         "forward": ask([([*a, *HAS], b) for a, b in zip(left, right, strict=True)]),

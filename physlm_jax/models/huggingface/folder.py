@@ -12,7 +12,7 @@ import numpy as np
 
 from physlm_jax.errors import InputError
 from physlm_jax.files import write_text
-from physlm_jax.models import transformer
+from physlm_jax.models import paths, transformer
 from physlm_jax.models.huggingface import families, layout, tensors
 from physlm_jax.models.huggingface.families import Family
 from physlm_jax.models.huggingface.settings import Settings
@@ -38,14 +38,14 @@ def load(folder: str | Path) -> tuple[TransformerConfig, Params]:
     family = families.named(settings)
     config = family.read(settings)
     found = _relevant(family, config, tensors.open_folder(folder, WEIGHTS), folder)
-    leaves: dict[layout.Path, Any] = {}
+    leaves: dict[paths.Path, Any] = {}
     for slot in layout.slots(config, family.modules(config)):
         layers = layout.layer_names(slot.name, slot.module.stacked, config.layers)
         parts = [slot.split(_checked(found[name], slot.shape)) for name in layers]
         for path, of_layers in zip(slot.leaves, zip(*parts, strict=True), strict=True):
             whole = np.stack(of_layers) if slot.module.stacked else of_layers[0]
             leaves[path] = jnp.asarray(whole)
-    return config, layout.nested(leaves)
+    return config, paths.nested(leaves)
 
 
 def _relevant(
@@ -133,15 +133,15 @@ def save(
 
 def _filled(
     config: TransformerConfig, full: TransformerConfig, params: Params
-) -> dict[layout.Path, np.ndarray]:
+) -> dict[paths.Path, np.ndarray]:
     """The parameters by path, zeros where `full` has more than `config`."""
-    there = layout.flat(params)
-    shapes = {path: leaf.shape for path, leaf in layout.flat(transformer.abstract(config)).items()}
+    there = paths.flat(params)
+    shapes = {path: leaf.shape for path, leaf in paths.flat(transformer.abstract(config)).items()}
     if any(isinstance(leaf, StandIn) for leaf in there.values()):
         raise InputError("an adapter stands beside the parameters: lora.merge it first, see lora")
     if {path: leaf.shape for path, leaf in there.items()} != shapes:
         raise InputError("the parameters are not those of a model of this configuration")
-    more = layout.flat(transformer.abstract(full))
+    more = paths.flat(transformer.abstract(full))
     return {
         path: np.asarray(there[path], np.float32) if path in there else np.zeros(leaf.shape)
         for path, leaf in more.items()

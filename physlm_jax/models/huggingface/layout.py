@@ -10,16 +10,14 @@ Their matrices, turned where needed, are [outputs, inputs] here; ours [*inputs, 
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from physlm_jax.models import transformer
-from physlm_jax.models.transformer import Params, TransformerConfig
+from physlm_jax.models.paths import Path, flat
+from physlm_jax.models.transformer import TransformerConfig
 
-Path = tuple[str, ...]
 BLOCKS = "blocks"
-KINDS = ("linear", "conv1d", "table", "norm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +121,12 @@ class Slot:
         """Our parts as their array."""
         if not self.is_kernel and len(self.leaves) == 1:
             return np.asarray(parts[0]).reshape(self.shape)
-        total = sum(flat[0] for flat in self.flat)
+        total = sum(shape[0] for shape in self.flat)
         rows = np.empty((total, *self.flat[0][1:]), np.float32)
-        for index, part, flat in zip(
+        for index, part, shape in zip(
             self.module.outputs(total, self.heads), parts, self.flat, strict=True
         ):
-            rows[index] = np.asarray(part).reshape(flat[::-1]).T
+            rows[index] = np.asarray(part).reshape(shape[::-1]).T
         return rows.T if self.module.kind == "conv1d" and self.is_kernel else rows
 
 
@@ -149,21 +147,3 @@ def slots(config: TransformerConfig, modules: Iterable[Module]) -> list[Slot]:
             shapes = tuple(there[leaf].shape[int(module.stacked) :] for leaf in leaves)
             found.append(Slot(module, suffix, leaves, shapes, config.heads))
     return found
-
-
-def flat(tree: Any, path: Path = ()) -> dict[Path, Any]:
-    """Returns the leaves of a nested dict by path."""
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {p: leaf for key in tree for p, leaf in flat(tree[key], (*path, key)).items()}
-
-
-def nested(leaves: dict[Path, Any]) -> Params:
-    """Returns leaves by path as a nested dict."""
-    tree: Params = {}
-    for path, leaf in leaves.items():
-        folder = tree
-        for name in path[:-1]:
-            folder = folder.setdefault(name, {})
-        folder[path[-1]] = leaf
-    return tree

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from physlm_jax.errors import InputError
+from physlm_jax.models.paths import at, flat, nested
 from physlm_jax.models.transformer import Params
 from physlm_jax.models.weights import StandIn, original, product, rows
 
@@ -223,22 +224,15 @@ def detach(params: Params) -> tuple[Params, Adapter]:
 
     Parameters that were trained in full stay in the base: nothing tells them from it.
     """
-    adapter: Adapter = {}
-    base = _detached(params, (), adapter)
-    return base, adapter
+    leaves = flat(params)
+    found = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Adapted)}
+    base = nested(leaves | {path: leaf.base for path, leaf in found.items()})
+    return base, nested({path: _update_of(leaf) for path, leaf in found.items()})
 
 
-def _detached(tree: Any, path: tuple[str, ...], found: Adapter) -> Any:
-    if isinstance(tree, dict):
-        return {name: _detached(leaf, (*path, name), found) for name, leaf in tree.items()}
-    if not isinstance(tree, Adapted):
-        return tree
-    folder = found
-    for name in path[:-1]:
-        folder = folder.setdefault(name, {})
-    scale = tuple(float(s) for s in jnp.atleast_1d(tree.scale))
-    folder[path[-1]] = LowRank(tree.down, tree.up, tree.magnitude, scale, tree.dropout)
-    return tree.base
+def _update_of(leaf: Adapted) -> LowRank:
+    scale = tuple(float(s) for s in jnp.atleast_1d(leaf.scale))
+    return LowRank(leaf.down, leaf.up, leaf.magnitude, scale, leaf.dropout)
 
 
 def merge(params: Params, adapter: Adapter, untie: bool = False) -> Params:
@@ -295,22 +289,14 @@ def mix(params: Params, adapters: Sequence[Adapter], choice: jax.Array) -> Param
         down, up, scale = (jnp.stack(each, axis=int(stacked)) for each in zip(*parts, strict=True))
         scale = scale if stacked else scale[:, 0]
         chosen = jnp.broadcast_to(choice, (*down.shape[: int(stacked)], *choice.shape))
-        _checked(path, _at(mixed, path), like)
-        beside = Adapted(_at(mixed, path), down, up, scale, choice=chosen)
-        mixed = apply_to(mixed, _nested(path, like), functools.partial(_put, beside))
+        _checked(path, at(mixed, path), like)
+        beside = Adapted(at(mixed, path), down, up, scale, choice=chosen)
+        mixed = apply_to(mixed, nested({path: like}), functools.partial(_put, beside))
     return mixed
 
 
 def _put(new: Any, *_: Any) -> Any:
     return new
-
-
-def _at(params: Params, path: tuple[str, ...]) -> Any:
-    """The leaf of a path; None where there is none."""
-    leaf: Any = params
-    for name in path:
-        leaf = leaf.get(name) if isinstance(leaf, dict) else None
-    return leaf
 
 
 def _plain(leaf: Any) -> bool:
@@ -328,12 +314,6 @@ def _padded(leaf: LowRank, rank: int, stacked: bool) -> tuple[jax.Array, jax.Arr
     ranks = int(stacked)
     up = jnp.pad(leaf.up, [(0, more if i == ranks else 0) for i in range(leaf.up.ndim)])
     return down, up, jnp.asarray(leaf.scale, jnp.float32)
-
-
-def _nested(path: tuple[str, ...], leaf: Any) -> Adapter:
-    for key in reversed(path):
-        leaf = {key: leaf}
-    return leaf
 
 
 def stable(path: Sequence[str]) -> int:

@@ -1,7 +1,6 @@
 """Fresh adapters: at the start one factor is zero, so the adapted model is the base, bit by bit."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from physlm_jax.errors import InputError
 from physlm_jax.models.lora.adapter import STACKED, Adapter, LowRank, column_lengths, stable
 from physlm_jax.models.lora.rules import Rule, Target, chosen
+from physlm_jax.models.paths import at, nested
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.models.weights import original
 
@@ -28,16 +28,7 @@ def init(
     grouped: dict[tuple[str, ...], dict[Target, Rule]] = {}
     for target, rule in chosen(config, rules).items():
         grouped.setdefault(target.path, {})[target] = rule
-    adapter: Adapter = {}
-    for path, targets in grouped.items():
-        leaf: Any = base
-        for name in path if base is not None else ():
-            leaf = leaf[name]
-        folder = adapter
-        for name in path[:-1]:
-            folder = folder.setdefault(name, {})
-        folder[path[-1]] = _leaf(config, targets, key, leaf)
-    return adapter
+    return nested({p: _leaf(config, each, key, at(base, p)) for p, each in grouped.items()})
 
 
 def _leaf(

@@ -15,8 +15,9 @@ import numpy as np
 
 from physlm_jax.errors import InputError
 from physlm_jax.models.huggingface import families
-from physlm_jax.models.huggingface.layout import Path, Slot, nested, slots
+from physlm_jax.models.huggingface.layout import Slot, slots
 from physlm_jax.models.lora.adapter import Adapter, LowRank, column_lengths, walk
+from physlm_jax.models.paths import Path, at, nested
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.models.weights import original
 
@@ -110,15 +111,8 @@ def gather(
         slot = by_path[path]
         shape = slot.shapes[slot.leaves.index(path)]
         share = 0.0 if slot.module.kind == "table" else dropout
-        leaves[path] = _stacked(config, slot, shape, by_layer, share, _at(base, path))
+        leaves[path] = _stacked(config, slot, shape, by_layer, share, at(base, path))
     return nested(leaves)
-
-
-def _at(base: Params | None, path: Path) -> Any:
-    leaf: Any = base
-    for name in path if base is not None else ():
-        leaf = leaf[name]
-    return leaf
 
 
 def _stacked(

@@ -16,6 +16,7 @@ from typing import Any
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import transformer
 from physlm_jax.models.lora.adapter import STACKED
+from physlm_jax.models.paths import flat
 from physlm_jax.models.transformer import TransformerConfig
 
 SCALES = ("alpha_over_r", "alpha_over_sqrt_r", "constant")
@@ -112,8 +113,8 @@ class Target:
 def targets(config: TransformerConfig) -> list[Target]:
     """Returns every parameter of a model, layer by layer."""
     found = []
-    leaves = _flat(transformer.abstract(config))
-    names = _flat(transformer.axes(config))
+    leaves = flat(transformer.abstract(config))
+    names = flat(transformer.axes(config))
     for path, leaf in leaves.items():
         if path[0] != STACKED:
             found.append(Target(path, None, leaf.shape, names[path]))
@@ -122,12 +123,6 @@ def targets(config: TransformerConfig) -> list[Target]:
             Target(path, layer, leaf.shape[1:], names[path][1:]) for layer in range(config.layers)
         ]
     return found
-
-
-def _flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {p: leaf for key in tree for p, leaf in _flat(tree[key], (*path, key)).items()}
 
 
 def parse(text: str) -> tuple[Rule, ...]:

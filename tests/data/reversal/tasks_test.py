@@ -61,9 +61,9 @@ def test_seeds_draw_other_facts():
 def test_biographies_begin_with_the_name_and_tell_everything_once():
     source = biographies(people=30, seed=2)
     said, rows = texts(source)
-    assert len({" ".join(p["name"]) for p in source.persons}) == 30
+    assert len({" ".join(p["name"]) for p in map(source.person, range(30))}) == 30
     for i in range(2 * 30):
-        person = source.persons[i % 30]
+        person = source.person(i % 30)
         assert said[i].startswith(" ".join(person["name"]) + " ")
         for part in ("name", "date", "city", "university", "major", "employer"):
             assert said[i].count(" ".join(person[part])) == 1
@@ -89,7 +89,7 @@ def test_biographies_are_worded_anew_and_questions_are_not():
 def test_questions_of_training_are_of_the_other_half():
     source = biographies(people=20, tasks=",".join(TASKS))
     said = texts(source)[0]
-    names = [" ".join(p["name"]) for p in source.persons]
+    names = [" ".join(p["name"]) for p in map(source.person, range(20))]
     for task in TASKS:
         assert len(asked(source, task)) == 10
     for prompt, answer in asked(source, "all_to_full"):
@@ -104,7 +104,7 @@ def test_questions_of_training_are_of_the_other_half():
 def test_people_who_share_a_date_are_all_right():
     source = biographies(people=3000, tasks="bdate_to_full")
     q = source.questions()["bdate_to_full"]
-    dates = [" ".join(p["date"]) for p in source.persons]
+    dates = [" ".join(p["date"]) for p in map(source.person, range(3000))]
     for i, accepted in enumerate(q.accepted):
         assert len(accepted) == dates.count(dates[1500 + i])
         assert tuple(q.answers[i].tolist()) in accepted
