@@ -7,7 +7,7 @@ adapted to a sister language. Source: arXiv 2106.09685.
 
 from __future__ import annotations
 
-from physlm_jax.studies import lora_measures as measures
+from physlm_jax.studies import lora_costs, lora_learning, lora_runs, lora_subspaces
 from physlm_jax.studies.claim import Claim, Measurement, decide
 
 PAPER = "LoRA: Low-Rank Adaptation of Large Language Models"
@@ -100,7 +100,7 @@ CLAIMS = (
         "give, and one that its scripts contradict, are shown and not judged).",
         scales=SCALES,
         runs=lambda scale: (),
-        measure=measures.parameters,
+        measure=lora_costs.parameters,
         tags=("shapes",),
     ),
     Claim(
@@ -115,8 +115,8 @@ CLAIMS = (
         rule_text="The states at 175B differ by a factor of 2.9 to 3; for the laptop's model the "
         "compiled step's arguments differ by 2 or more, and all its memory is less.",
         scales=SCALES,
-        runs=measures.pair,
-        measure=measures.memory,
+        runs=lora_runs.pair,
+        measure=lora_costs.memory,
         tags=("shapes",),
     ),
     Claim(
@@ -130,8 +130,8 @@ CLAIMS = (
         rule_text="At 175B a factor of 9,000 to 11,000; the files of a small run's parameters are "
         "at least 5 times larger than those of its adapter.",
         scales=SCALES,
-        runs=measures.pair,
-        measure=measures.checkpoints,
+        runs=lora_runs.pair,
+        measure=lora_costs.checkpoints,
     ),
     Claim(
         id="latency",
@@ -144,8 +144,8 @@ CLAIMS = (
         rule_text="Merged: exactly the base's FLOPs, time within 10 %, logits within 1e-4 of the "
         "adapter's beside the base; that needs more FLOPs.",
         scales=SCALES,
-        runs=measures.pair,
-        measure=measures.latency,
+        runs=lora_runs.pair,
+        measure=lora_costs.latency,
     ),
     Claim(
         id="rank",
@@ -159,8 +159,8 @@ CLAIMS = (
         rule_text="q and v: at every rank from 1 to 32 at least 90 % of full fine-tuning's gain, "
         "and ranks 4 and 32 within 5 points of each other; all matrices at rank 4: at least 97 %.",
         scales=SCALES,
-        runs=measures.ranks,
-        measure=measures.rank_trend,
+        runs=lora_runs.ranks,
+        measure=lora_learning.rank_trend,
     ),
     Claim(
         id="which-matrices",
@@ -173,8 +173,8 @@ CLAIMS = (
         rule=_which_rule,
         rule_text="q,v at rank 4 and q,k,v,o at rank 2 both above q and above k at rank 8.",
         scales=SCALES,
-        runs=measures.budgets,
-        measure=measures.which,
+        runs=lora_runs.budgets,
+        measure=lora_learning.which,
     ),
     Claim(
         id="subspace",
@@ -189,8 +189,8 @@ CLAIMS = (
         "begins at zero. Ranks 8 and 32 and the side of B were added when A at ranks 2 and 8 was "
         "seen to be hardly above chance.)",
         scales=SCALES,
-        runs=measures.compared,
-        measure=measures.subspace,
+        runs=lora_runs.compared,
+        measure=lora_subspaces.subspace,
     ),
     Claim(
         id="amplification",
@@ -204,7 +204,7 @@ CLAIMS = (
         rule_text="Random directions as in table 7 (0.02 and 0.33, within .015); for q and v more "
         "amplification at rank 1 than at rank 32.",
         scales=SCALES,
-        runs=measures.ranks,
-        measure=measures.amplified,
+        runs=lora_runs.ranks,
+        measure=lora_subspaces.amplified,
     ),
 )

@@ -5,7 +5,7 @@ from small import outcomes, shrink
 
 from physlm_jax.errors import InputError
 from physlm_jax.models import lora as adapters
-from physlm_jax.studies import lora, lora_measures
+from physlm_jax.studies import lora, lora_costs, lora_runs
 from physlm_jax.studies.claim import (
     NOT_REPRODUCED,
     PARTLY,
@@ -26,8 +26,8 @@ def figures(**values):
 
 def test_counts_are_those_of_the_formula():
     """Section 4.2: 2 L d r for each square matrix of L layers."""
-    found = lora_measures.parameters({}, "laptop")
-    counts = {row.label: row for row in lora_measures.ROWS}
+    found = lora_costs.parameters({}, "laptop")
+    counts = {row.label: row for row in lora_costs.ROWS}
     for figure in found.figures[: len(counts)]:
         row = counts[figure.label.partition(" (")[0]]
         layers, width, _ = row.sizes
@@ -47,7 +47,7 @@ def test_counts_are_those_of_the_formula():
     ],
 )
 def test_rule_of_ranks(shares, verdict):
-    labels = [*(f"q,v rank {r}" for r in lora_measures.RANKS), "all matrices rank 4"]
+    labels = [*(f"q,v rank {r}" for r in lora_runs.RANKS), "all matrices rank 4"]
     rows = dict(zip(labels, shares, strict=True))
     assert CLAIMS["rank"].rule(figures(**rows)) == verdict
 
@@ -97,7 +97,7 @@ def test_every_run_of_every_scale_has_a_valid_config(scale):
 
 def test_the_equal_budgets_are_equal():
     sizes = set()
-    for which, rank in lora_measures.BUDGET:
+    for which, rank in lora_runs.BUDGET:
         config = configs.load(f"configs/lora.py:adapt,laptop,which={which},rank={rank}")
         model = make_plan(config).program.model
         rules = adapters.parse(config.lora)
@@ -125,9 +125,9 @@ def test_mistakes_are_named(argument, message):
 
 def test_the_study_in_small(tmp_path, monkeypatch):
     shrink(monkeypatch, "lora")
-    monkeypatch.setattr(lora_measures, "RANKS", (1, 4, 32))
-    monkeypatch.setattr(lora_measures, "PAIRS", ((1, 4), (4, 32)))
-    monkeypatch.setattr(lora_measures, "BUDGET", (("q", 8), ("k", 8), ("qv", 4), ("qkvo", 2)))
+    monkeypatch.setattr(lora_runs, "RANKS", (1, 4, 32))
+    monkeypatch.setattr(lora_runs, "PAIRS", ((1, 4), (4, 32)))
+    monkeypatch.setattr(lora_runs, "BUDGET", (("q", 8), ("k", 8), ("qv", 4), ("qkvo", 2)))
     found = outcomes("lora", tmp_path)
     for outcome in found.values():
         assert outcome.verdict != "not run"
