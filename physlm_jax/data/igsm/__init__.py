@@ -1,0 +1,1 @@
+"""The synthetic world of grade-school arithmetic: names, problems, solutions."""
