@@ -1,0 +1,78 @@
+"""Functions compiled by numba, and the random numbers that they draw.
+
+For worlds whose examples are made step by step, where whole-array NumPy has nothing to work on. The
+compiled code is kept on disk beside the source, so a process pays for it once. The functions are
+plain Python: `f.py_func` is the same function uncompiled. They release the interpreter's lock.
+
+A random stream is a state of one word, uint64[1], that every draw moves on: output j of splitmix64
+started at a key. Keys come from `hashing`, so what is drawn is a function of the address alone.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S11, _S27, _S30, _S31, _S32 = (np.uint64(s) for s in (11, 27, 30, 31, 32))
+
+
+def compiled(function: F) -> F:
+    """Returns the function, compiled at its first call for the types it is called with."""
+    return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+@compiled
+def draw_word(state: np.ndarray) -> np.uint64:
+    """The next 64 random bits of a stream."""
+    state[0] += _GOLDEN
+    z = state[0]
+    z = (z ^ (z >> _S30)) * _MIX1
+    z = (z ^ (z >> _S27)) * _MIX2
+    return z ^ (z >> _S31)
+
+
+@compiled
+def draw_below(state: np.ndarray, bound: int) -> int:
+    """A uniform integer 0..bound-1, for 1 <= bound < 2**31 (uneven by bound / 2**32 at most)."""
+    return int(((draw_word(state) >> _S32) * np.uint64(bound)) >> _S32)
+
+
+@compiled
+def draw_uniform(state: np.ndarray) -> float:
+    """A uniform number in [0, 1)."""
+    return float(draw_word(state) >> _S11) * 2.0**-53
+
+
+@compiled
+def draw_normal(state: np.ndarray) -> float:
+    """A standard normal number, by Box and Muller's transform."""
+    radius = math.sqrt(-2.0 * math.log(1.0 - draw_uniform(state)))
+    return radius * math.cos(2.0 * math.pi * draw_uniform(state))
+
+
+@compiled
+def draw_weighted(state: np.ndarray, weights: np.ndarray) -> int:
+    """An index, with probability in proportion to its weight (>= 0, not all 0)."""
+    left = draw_uniform(state) * weights.sum()
+    last = 0
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            last = i
+            left -= weights[i]
+            if left < 0:
+                return i
+    return last  # rounding
+
+
+@compiled
+def shuffle(state: np.ndarray, items: np.ndarray, count: int) -> None:
+    """Puts a uniform sample without replacement, in random order, into items[:count]."""
+    for i in range(min(count, len(items) - 1)):
+        j = i + draw_below(state, len(items) - i)
+        items[i], items[j] = items[j], items[i]

@@ -1,0 +1,210 @@
+"""Is a solution right? The official rules, and a strict mode that also compares formulas.
+
+A text is read into equations (`parsing`); here they are held against the problem. The official
+rules do not look at which formula or constant is used: a wrong constant passes if the sums and the
+answer still come out. Source: arXiv 2407.20311, section 3 and appendix, and the authors' verifier.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from physlm_jax.data.igsm.formulas import DIFFERENCE, MODULUS, MORE, NONE, PLAIN
+from physlm_jax.data.igsm.parsing import Equation, Mistake, Sentence, parse
+from physlm_jax.data.igsm.problem import Id, Problem
+from physlm_jax.data.igsm.structure import INSTANCE
+
+_BEYOND = 10_000  # bits of pairs of items without an edge
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a solution.
+
+    Attributes:
+        correct: whether it is right.
+        error: the first mistake, with its kind and sentence; None if it is right.
+        wrong: the first wrong parameter: its equations do not use what it depends on.
+        retries: sentences taken back.
+        defined: the parameters that are defined, in order (None: no parameter of the problem).
+        unnecessary_op, unnecessary_params: of a right solution, its equations beyond the
+            problem's, and its parameters that the query does not need; else 0.
+    """
+
+    correct: bool
+    error: Mistake | None
+    wrong: Id | None
+    retries: int
+    defined: tuple[Id | None, ...]
+    unnecessary_op: int = 0
+    unnecessary_params: int = 0
+
+
+def verify(problem: Problem, solution: str, strict: bool = False) -> Verdict:
+    """Returns the verdict on a solution's text; it never raises for what a model writes.
+
+    Args:
+        solution: with or without its leading space.
+        strict: formulas and constants must be the problem's, too, up to the order of what is
+            added or multiplied.
+    """
+    found = parse(solution)
+    if found.mistake is not None:
+        return Verdict(False, found.mistake, None, found.retries, ())
+    judge = _Judge(problem, strict)
+    for sentence in found.sentences:
+        judge.read(sentence)
+    last = found.sentences[-1]
+    judge.end(last)
+    defined = tuple(judge.defined)
+    if judge.mistake is not None:
+        return Verdict(False, judge.mistake, judge.wrong, found.retries, defined)
+    needed = problem.arrays.necessary
+    places = {problem.place(p) for p in defined if p is not None}
+    extra = [n for n in places if n < 0 or not needed[n]]
+    equations = sum(len(s.equations) for s in found.sentences)
+    return Verdict(True, None, None, found.retries, defined, equations - problem.op, len(extra))
+
+
+class _Judge:
+    """Goes through a solution's sentences, remembering what each letter stands for."""
+
+    def __init__(self, problem: Problem, strict: bool) -> None:
+        self.problem, self.strict = problem, strict
+        self.places = {
+            name: (i, j) for i, layer in enumerate(problem.items) for j, name in enumerate(layer)
+        }
+        self.layers = {name: k for k, name in enumerate(problem.categories)}
+        self.values: dict[str, int] = {}
+        self.behind = {"": 0}  # the parameters behind a letter, bit n for the n-th
+        self.terms: dict[str, Any] = {}  # the expression behind a letter, in strict mode
+        self.defined: list[Id | None] = []
+        self.mistake: Mistake | None = None
+        self.wrong: Id | None = None
+
+    def fail(self, kind: str, sentence: int, detail: str) -> None:
+        if self.mistake is None:
+            self.mistake = Mistake(kind, sentence, detail)
+
+    def read(self, sentence: Sentence) -> None:
+        """Checks one sentence."""
+        for equation in sentence.equations:
+            self._calculate(sentence.number, equation)
+        param = self.param(sentence.name)
+        self.defined.append(param)
+        symbol = sentence.equations[-1].symbol
+        if param is None:
+            self.fail("name", sentence.number, f"'{sentence.name}' is no parameter of the problem")
+            self.behind[symbol] = 0
+        else:
+            self._check_uses(sentence, param, symbol)
+        if self.strict:
+            self.terms[symbol] = _sum([("param", param)])
+
+    def _calculate(self, number: int, equation: Equation) -> None:
+        symbol, left, operation, right, a, b, result = equation
+        known = self.values.get(left, a)
+        if operation:
+            self._compare(number, left, known, a)
+            self._compare(number, right, self.values.get(right, b), b)
+            found = a + b if operation == "+" else a - b if operation == "-" else a * b
+            if found % MODULUS != result:
+                self.fail("arithmetic", number, f"{symbol} = {result} is miscalculated")
+            self.behind[symbol] = self.behind.get(left, 0) | self.behind.get(right, 0)
+        else:
+            self._compare(number, left, known, result if left in self.values else known)
+            self.behind[symbol] = self.behind.get(left, 0)
+        self.values[symbol] = result
+        if self.strict:
+            self._note(number, equation)
+
+    def _compare(self, number: int, operand: str, value: int, printed: int) -> None:
+        if value != printed:
+            self.fail("reference", number, f"{operand} is {value}, not {printed}")
+
+    def _note(self, number: int, equation: Equation) -> None:
+        """Strict mode: numbers must be those of the calculation; keeps the expression."""
+        symbol, left, operation, right, a, b, _ = equation
+        for operand, printed in ((left, a), (right, b)) if operation else ():
+            if operand not in self.values:
+                self._compare(number, operand, int(operand), printed)
+        x, y = (
+            self.terms[word] if word in self.terms else _sum([("number", int(word))])
+            for word in (left, right or left)
+        )
+        self.terms[symbol] = _combined(operation, x, y) if operation else x
+
+    def _check_uses(self, sentence: Sentence, param: Id, symbol: str) -> None:
+        problem, place = self.problem, self.problem.place(param)
+        wanted = 0
+        for used in problem.used(place) if place >= 0 else ():
+            wanted |= 1 << used
+        if self.behind[symbol] != wanted:
+            if self.wrong is None:
+                self.wrong = param
+            self.fail("dependencies", sentence.number, f"'{sentence.name}' depends on other things")
+        elif self.strict and (place < 0 or self.terms[symbol] != _formula(problem, place)):
+            self.fail("formula", sentence.number, f"'{sentence.name}' has another formula")
+        _, i, j, k = param
+        self.behind[symbol] = 1 << (place if place >= 0 else _BEYOND + (i * 99 + j) * 99 + k)
+
+    def end(self, last: Sentence) -> None:
+        """Checks that the right parameter was found out last, and its value."""
+        query = self.problem.query
+        if self.defined[-1] != query:
+            self.fail("query", last.number, f"'{self.problem.name(query)}' is asked for")
+        if last.equations[-1].result != self.problem.answer:
+            self.fail("answer", last.number, f"the answer is {self.problem.answer}")
+
+    def param(self, name: str) -> Id | None:
+        """The parameter of a name: a pair of items of neighbouring layers, or item and category."""
+        at = name.find("'s ")
+        while at >= 0:
+            owner, what = self.places.get(name[:at]), name[at + 3 :]
+            if owner is not None:
+                i, j = owner
+                if what in self.places and self.places[what][0] == i + 1:
+                    return (0, i, j, self.places[what][1])
+                if self.layers.get(what, -1) > i:
+                    return (1, i, j, self.layers[what])
+            at = name.find("'s ", at + 1)
+        return None
+
+
+def _sum(terms: list[Any]) -> Any:
+    """An expression in normal form: what is added up, in any order."""
+    return ("sum", frozenset(Counter(terms).items()))
+
+
+def _combined(operation: str, a: Any, b: Any) -> Any:
+    """The normal form of a + b, a - b or a * b."""
+    if operation == "+":
+        total: Counter[Any] = Counter(dict(a[1]))
+        total.update(dict(b[1]))
+        return ("sum", frozenset(total.items()))
+    pair = (a, b) if operation == "-" else frozenset(Counter([a, b]).items())
+    return _sum([(operation, pair)])
+
+
+def _formula(problem: Problem, n: int) -> Any:
+    """The normal form of a parameter's formula."""
+    arrays, param = problem.arrays, problem.params[n]
+    parts = [("param", problem.params[u]) for u in problem.used(n)]
+    constant = _sum([("number", int(arrays.constant[n]))])
+    if param[0] != INSTANCE and param[3] > param[1] + 1:
+        singles = [_sum([part]) for part in parts]
+        products = [
+            dict(_combined("*", a, b)[1]) for a, b in zip(singles[::2], singles[1::2], strict=True)
+        ]
+        return _sum([term for product in products for term in product]) if parts else constant
+    if param[0] != INSTANCE or arrays.inner[n] == NONE:
+        return _sum(list(parts)) if parts else constant
+    if arrays.inner[n] == DIFFERENCE:
+        inner = _combined("-", _sum(parts[:1]), _sum(parts[1:]))
+    else:
+        inner = _sum(list(parts))
+    if arrays.outer[n] == PLAIN:
+        return inner
+    return _combined("+" if arrays.outer[n] == MORE else "*", constant, inner)
