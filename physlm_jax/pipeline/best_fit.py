@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from physlm_jax.data.ragged import Ragged
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -50,17 +52,16 @@ def layout(offsets: np.ndarray, length: int, rows: int) -> Layout | None:
     return Layout(slots, np.array(firsts))
 
 
-def fill(
-    tokens: np.ndarray, offsets: np.ndarray, plan: Layout, length: int, pad: int
-) -> dict[str, np.ndarray]:
+def fill(ragged: Ragged, plan: Layout, length: int, pad: int) -> dict[str, np.ndarray]:
     """Returns the rows of a layout: tokens, targets, segment_ids, positions, weights, each [R, T].
 
     Args:
-        tokens, offsets: the concatenated examples and their borders.
+        ragged: the examples; their label `weights`, if there is one, is each target's weight.
         plan: from `layout`.
         length: T.
         pad: the id in `tokens` and `targets` where the weight is 0.
     """
+    tokens, offsets = ragged.tokens, ragged.offsets
     used, per_row = int(plan.firsts[-1]), np.diff(plan.firsts)
     slots = plan.slots[:used]
     begins = np.concatenate([[0], np.cumsum(slots)])  # in the slots of all rows, end to end
@@ -80,6 +81,8 @@ def fill(
     for name, flat in values.items():
         rows[name] = np.full(inside.shape, padding[name], np.int32)
         rows[name][inside] = flat
+    if "weights" in ragged.labels:
+        rows["weights"][inside] = ragged.weights[1 : len(keep)][keep[:-1]]
     return rows
 
 

@@ -6,6 +6,9 @@ The last example of a block is cut (or left out, `best_fit`); the next block sta
 With one example a row (`single`) nothing is cut or left out: row g is example g, so a world that
 goes through a finite set pass by pass shows each of its members exactly once a pass.
 
+A world may weigh its tokens: the label `weights`, one number a token, is the weight of its loss
+as a target (none: 1 each).
+
 How rows are laid out is in `concatenate` and `best_fit`; here is how a block gets its examples.
 """
 
@@ -131,12 +134,15 @@ def _concatenated(world: World, packing: PackingConfig, seed: int, block: int) -
     if packing.align_bos == "half":
         starts = starts.reshape(2, -1).T.reshape(-1)  # aligned, cut, aligned, cut, ...
     found = concatenate.windows(ragged.tokens, starts, length)
+    weights = np.ones((size, length), np.float32)
+    if "weights" in ragged.labels:
+        weights = concatenate.windows(ragged.weights, starts, length)[:, 1:].astype(np.float32)
     return {
         "tokens": np.ascontiguousarray(found[:, :-1]),
         "targets": np.ascontiguousarray(found[:, 1:]),
         "segment_ids": np.ones((size, length), np.int32),
         "positions": np.broadcast_to(np.arange(length, dtype=np.int32), (size, length)).copy(),
-        "weights": np.ones((size, length), np.float32),
+        "weights": np.ascontiguousarray(weights),
     }
 
 
@@ -150,14 +156,14 @@ def _best_fit(world: World, packing: PackingConfig, seed: int, block: int) -> Ro
         size * per_row + 1,
         lambda offsets: best_fit.layout(offsets, length, size),
     )
-    return best_fit.fill(ragged.tokens, ragged.offsets, plan, length, world.vocabulary.pad)
+    return best_fit.fill(ragged, plan, length, world.vocabulary.pad)
 
 
 def _single(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
     length, size = packing.length, packing.rows_per_block
     ragged = _checked(world, world.examples(seed, block * size, size), size)
     plan = best_fit.Layout(np.minimum(ragged.lengths - 1, length), np.arange(size + 1))
-    return best_fit.fill(ragged.tokens, ragged.offsets, plan, length, world.vocabulary.pad)
+    return best_fit.fill(ragged, plan, length, world.vocabulary.pad)
 
 
 def _enough(
@@ -179,6 +185,7 @@ def _enough(
         ragged = Ragged(
             np.concatenate([ragged.tokens, more.tokens]),
             np.concatenate([ragged.offsets, ragged.offsets[-1] + more.offsets[1:]]),
+            {n: np.concatenate([a, more.labels[n]]) for n, a in ragged.labels.items()},
         )
     return ragged, found
 

@@ -255,3 +255,28 @@ def test_single_rows_hold_one_example_each_by_its_own_number(world, address, siz
         assert found["segment_ids"][row].tolist() == [1] * n + [0] * (length - n)
         assert found["weights"][row].tolist() == [1] * n + [0] * (length - n)
         assert (found["tokens"][row, n:] == PAD).all()
+
+
+class Weighed(Toy):
+    """Each token's weight is told by the token itself."""
+
+    @staticmethod
+    def weight(tokens: np.ndarray) -> np.ndarray:
+        return (tokens % 4 / 4).astype(np.float32)
+
+    def examples(self, seed: int, start: int, count: int) -> Ragged:
+        plain = super().examples(seed, start, count)
+        return Ragged(plain.tokens, plain.offsets, {"weights": self.weight(plain.tokens)})
+
+
+@pytest.mark.parametrize("mode", ["concatenate", "best_fit", "single"])
+@pytest.mark.parametrize("stated", [None, 500])  # asked for at once, and bit by bit
+def test_a_world_weighs_the_loss_of_its_tokens_as_targets(mode, stated):
+    packing = PackingConfig(16, mode, rows_per_block=8)
+    found = pack_block(Weighed(3, 20, stated), packing, 2, 3)
+    plain = pack_block(Toy(3, 20, stated), packing, 2, 3)
+    inside = plain["weights"] == 1
+    np.testing.assert_array_equal(found["weights"], Weighed.weight(found["targets"]) * inside)
+    for name in ("tokens", "targets", "segment_ids", "positions"):
+        np.testing.assert_array_equal(found[name], plain[name])
+    assert found["weights"].dtype == np.float32
