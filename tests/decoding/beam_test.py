@@ -113,3 +113,170 @@ def test_equals_the_slow_twin_for_mixed_prompts(params, options, sample):
     compare(CONFIG, params, PROMPTS, common)
     if options == {"width": 4}:
         compare(CONFIG, params, PROMPTS[1:], common, batch=2)  # some of each prompt is prefilled
+
+
+def test_twin_meets_every_ending(params):
+    """The test above is worth something: some rows stop and some fill up."""
+    common = {"max_length": LENGTH, "stop": STOP, "width": 4, "length_penalty": 2.0}
+    ends = [twin(CONFIG, params, p, 0, None, **common)[:2] for p in PROMPTS]
+    assert {finished for _, finished in ends} == {True, False}
+    assert any(finished and len(tokens) < LENGTH for tokens, finished in ends)
+
+
+def test_one_beam_is_greedy_decoding(params):
+    prompts = [[a, b] for a in range(6) for b in range(6)] + PROMPTS
+    common = {"max_length": 20, "stop": STOP}
+    greedy = generate(CONFIG, params, prompts, jax.random.key(0), temperature=0.0, **common)
+    found = beam(CONFIG, params, prompts, width=1, **common)
+    np.testing.assert_array_equal(found.tokens, greedy.tokens)
+    np.testing.assert_array_equal(found.finished, greedy.finished)
+    np.testing.assert_allclose(found.log_prob, greedy.log_prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_a_beam_as_wide_as_the_world_finds_the_best_string(params, power):
+    """36 beams hold every string of two tokens, so the best of at most three is found."""
+    hypotheses = []
+    for n in (1, 2, 3):
+        for inner in itertools.product(range(5), repeat=n - 1):
+            for last in range(6) if n == 3 else (STOP,):  # without a stop where the row is full
+                tokens, total = [0, *inner, last], 0.0
+                for end in range(1, n + 1):
+                    total += log_softmax(next_logits(CONFIG, params, tokens[:end]))[tokens[end]]
+                hypotheses.append((total / n**power, tokens))
+    best, tokens = max(hypotheses)
+    found = beam(CONFIG, params, [[0]], width=36, max_length=4, stop=STOP, length_penalty=power)
+    assert found.tokens[0, : found.lengths[0]].tolist() == tokens
+    assert found.log_prob[0] / (len(tokens) - 1) ** power == pytest.approx(best, abs=1e-4)
+
+
+def test_candidates_are_drawn_without_replacement():
+    """One beam keeps two of four tokens: each pair as often as two draws in turn give it."""
+    chances = np.array([0.1, 0.2, 0.3, 0.4])
+    n = 20000
+    beams = hypotheses.first_beams(jnp.zeros((n, 3), jnp.int32), 1)
+    ranked = jnp.broadcast_to(jnp.log(chances), (n, 1, 4))
+    noise = jax.random.gumbel(jax.random.key(5), (n, 4))
+    found = hypotheses.choose(beams, ranked, ranked, noise)
+    assert (found.score[:, 0] >= found.score[:, 1]).all()
+    counts = np.zeros((4, 4))
+    np.add.at(counts, tuple(np.sort(np.array(found.token), axis=1).T), 1)
+    chi_square = 0.0
+    for a, b in itertools.combinations(range(4), 2):
+        p, q = chances[a], chances[b]
+        expected = n * (p * q / (1 - p) + q * p / (1 - q))
+        chi_square += (counts[a, b] - expected) ** 2 / expected
+    assert counts.sum() == n and np.triu(counts, 1).sum() == n
+    assert chi_square < 20.5  # the 0.999 quantile for 5 degrees of freedom
+
+
+def test_drawn_first_tokens_follow_the_distribution(params):
+    """One place to fill: the likelier of two tokens that are drawn is returned."""
+    n = 4000
+    found = beam(
+        CONFIG,
+        params,
+        np.zeros((n, 1), np.int64),
+        jax.random.key(11),
+        width=1,
+        max_length=2,
+        stop=STOP,
+        sample=True,
+        batch=n,
+        forbid=(STOP,),
+    )
+    chances = np.exp(log_softmax(next_logits(CONFIG, params, [0])[:STOP]))
+    expected = np.zeros(5)
+    for a, b in itertools.permutations(range(5), 2):
+        likelier = a if chances[a] > chances[b] else b
+        expected[likelier] += n * chances[a] * chances[b] / (1 - chances[a])
+    counts = np.bincount(found.tokens[:, 1], minlength=6)[:5]
+    kept = expected > 0
+    assert (counts[~kept] == 0).all() and kept.sum() == 4
+    assert ((counts - expected)[kept] ** 2 / expected[kept]).sum() < 16.3  # 0.999, 3 degrees
+
+
+@pytest.mark.parametrize("sample", [False, True], ids=["best", "drawn"])
+def test_a_prompt_does_not_depend_on_the_others(params, sample):
+    common = {"width": 3, "max_length": LENGTH, "stop": STOP, "sample": sample}
+    key = jax.random.key(2)
+    whole = beam(CONFIG, params, PROMPTS, key, **common)
+    for batch in (1, 2):
+        parts = beam(CONFIG, params, PROMPTS, key, batch=batch, **common)
+        np.testing.assert_array_equal(parts.tokens, whole.tokens)
+        np.testing.assert_allclose(parts.log_prob, whole.log_prob, rtol=1e-4)
+    others = [PROMPTS[0], [4, 4], *PROMPTS[2:3]]
+    np.testing.assert_array_equal(
+        beam(CONFIG, params, others, key, **common).tokens[[0, 2]], whole.tokens[[0, 2]]
+    )
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"position": "learned", "parallel": True},
+        {"kv_heads": 2, "mlp": "gated", "norm": "rmsnorm", "tied": False},
+        {"window": 3, "unroll": 1},
+    ],
+    ids=str,
+)
+def test_variants_of_the_model(variant):
+    config = dataclasses.replace(CONFIG, **variant)
+    params = transformer.init(config, jax.random.key(1))
+    compare(config, params, [[0, 1, 2, 3, 4], [2, 1, 0]], {"width": 3, "max_length": 12, "stop": 5})
+
+
+def test_the_cache_grows_without_a_trace(params, monkeypatch):
+    prompts = [[0, 1, 2], [0] * 6]
+    common = {"width": 3, "max_length": 23, "stop": STOP, "forbid": (STOP,)}
+    whole = beam(CONFIG, params, prompts, **common)
+    monkeypatch.setattr(rows, "FIRST_CACHE", 4)
+    module._run.clear_cache()
+    grown = beam(CONFIG, params, prompts, **common)
+    module._run.clear_cache()
+    assert (whole.lengths == 23).all()
+    np.testing.assert_array_equal(whole.tokens, grown.tokens)
+
+
+def test_as_a_sampler(params):
+    ragged = as_ragged(PROMPTS)
+    sampler = interface.beam_sampler(CONFIG, params, stop=STOP, width=2, sample=True, max_length=12)
+    one, again, other = sampler(ragged, 1), sampler(ragged, 1), sampler(ragged, 2)
+    np.testing.assert_array_equal(one.tokens, again.tokens)
+    assert not np.array_equal(one.tokens, other.tokens)
+    assert len(sampler(as_ragged([]), 0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, r"width 0: expected at least 1"),
+        ({"temperature": 0.0}, r"temperature 0.0: expected a number above 0"),
+        ({"temperature": float("nan")}, r"temperature"),
+        ({"length_penalty": float("inf")}, r"length_penalty inf"),
+        ({"sample": True}, r"give a key"),
+        ({"max_length": 25}, r"max_length 25"),
+        ({"batch": 0}, r"batch"),
+        ({"stop": 6}, r"stop"),
+        ({"forbid": range(6)}, r"every token"),
+        ({"prompts": [[0], []]}, r"prompt 1 has 0 tokens"),
+        ({"prompts": [[0] * 20]}, r"prompt 0 has 20 tokens"),
+        ({"config": dataclasses.replace(CONFIG, causal=False)}, r"causal"),
+        (
+            {"config": dataclasses.replace(CONFIG, vocab_size=1), "stop": 0},
+            r"at least 2 tokens",
+        ),
+    ],
+)
+def test_bad_arguments_give_one_line(params, change, message):
+    arguments = {
+        "config": CONFIG,
+        "params": params,
+        "prompts": [[0]],
+        "width": 2,
+        "max_length": 20,
+        "stop": STOP,
+    } | change
+    with pytest.raises(InputError, match=message) as error:
+        beam(**arguments)
+    assert "\n" not in str(error.value)
