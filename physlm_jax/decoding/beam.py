@@ -5,6 +5,11 @@ grade-school mathematics decode with (arXiv 2407.20311, appendix F; 2408.16293):
 prompt is done when W hypotheses have finished and its best live beam, its score divided by what its
 length now gives, is not above the worst of them.
 
+Here unlike there: a full row's live beam competes only where fewer than W hypotheses have finished
+(there it always does, so that here more strings end); scores at a temperature, or with tokens
+forbidden, are log-probabilities of the distribution that is left (there its parts need not sum to
+1); drawn candidates are sorted before they are ranked.
+
 The W beams of a prompt lie side by side in one row of the cache (`branches`). Where a prompt is
 longer than others of its batch, its own tokens are put in place of candidates. Prompt i draws at
 place t with the key fold_in(fold_in(key, i), t), as in `sampling`.
