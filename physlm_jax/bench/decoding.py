@@ -1,17 +1,19 @@
-"""Speed of sampling: the compiled loop with a KV cache against recomputing every prefix.
+"""Speed of decoding: a KV cache against recomputing every prefix, beam search against sampling.
 
-`run` measures both in turns, in processor time on CPUs and wall time elsewhere, and keeps the best
+`run` measures all in turns, in processor time on CPUs and wall time elsewhere, and keeps the best
 of several rounds. No string stops early, so every row takes all the steps.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 
 import jax
 import numpy as np
 
 from physlm_jax.bench.rows import Row, row
+from physlm_jax.decoding.beam import beam
 from physlm_jax.decoding.sampling import generate
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import TransformerConfig
@@ -19,6 +21,7 @@ from physlm_jax.models.transformer import TransformerConfig
 # A laptop's model of a language with four tokens, as in configs/cfg.py.
 LAPTOP = TransformerConfig(vocab_size=7, max_length=160, layers=4, width=128, heads=4)
 _STOP = 5
+_WIDTH = 4
 
 
 def run(
@@ -33,24 +36,30 @@ def run(
     Args:
         seconds: about how long to measure, besides compilation.
         config: of the model; parameters are random.
-        batch: rows sampled together. length: tokens of a row, BOS included.
+        batch: rows sampled together, a multiple of 4; a quarter as many prompts get 4 beams.
+        length: tokens of a row, BOS included.
         slow_rows: rows of the twin without a cache, whose rate hardly depends on them.
     """
     params = transformer.init(config, jax.random.key(0))
-    rates = {"cache": 0.0, "slow": 0.0}
-    rows = {"cache": batch, "slow": slow_rows}
+    rows = {"cache": batch, "slow": slow_rows, "beams": batch}
+    rates = dict.fromkeys(rows, 0.0)
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
 
     def sample(kind: str, count: int) -> None:
-        generate(
+        prompts = np.zeros((count // _WIDTH if kind == "beams" else count, 1), np.int64)
+        decode = (
+            functools.partial(beam, width=_WIDTH, sample=True, batch=batch)
+            if kind == "beams"
+            else functools.partial(generate, cache=kind == "cache")
+        )
+        decode(
             config,
             params,
-            np.zeros((count, 1), np.int64),
+            prompts,
             jax.random.key(1),
             max_length=length,
             stop=_STOP,
             forbid=(_STOP,),
-            cache=kind == "cache",
         )
 
     for kind, count in rows.items():
@@ -63,13 +72,16 @@ def run(
             rates[kind] = max(rates[kind], count * (length - 1) / (clock() - begin))
         if clock() > end:
             break
-    fast, slow = rates["cache"], rates["slow"]
+    fast, slow, beams = rates["cache"], rates["slow"], rates["beams"]
     name = f"decode {config.layers}x{config.width}, {batch} rows of {length}"
     return {
         f"{name}: sampling": row(fast, slow, fast / slow, "tokens/s"),
         f"{name}: one step": row(1e3 * batch / fast, None, None, "ms"),
         f"{name}: cache read in the last step": row(
             cache_bytes(config, batch, length) / 1e6, None, None, "MB"
+        ),
+        f"{name}: as {_WIDTH} drawn beams, beside sampling": row(
+            beams, fast, beams / fast, "tokens/s"
         ),
     }
 

@@ -16,7 +16,9 @@ import numpy as np
 
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.ragged import Ragged
-from physlm_jax.decoding.sampling import Samples, generate
+from physlm_jax.decoding.beam import beam
+from physlm_jax.decoding.rows import Samples
+from physlm_jax.decoding.sampling import generate
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.ngram import NGram
@@ -67,6 +69,43 @@ def transformer_sampler(
         )
 
     return sample
+
+
+def beam_sampler(
+    config: TransformerConfig,
+    params: Params,
+    *,
+    stop: int,
+    width: int,
+    sample: bool = False,
+    max_length: int = 0,
+    temperature: float = 1.0,
+    length_penalty: float = 1.0,
+    batch: int = 64,
+) -> Sampler:
+    """Returns beam search of a transformer as a sampler; arguments as of `beam.beam`.
+
+    Args:
+        sample: draw candidates; False: the seed changes nothing.
+        max_length: tokens of a whole row; 0 for the model's longest.
+    """
+
+    def search(prompts: Ragged, seed: int) -> Samples:
+        return beam(
+            config,
+            params,
+            prompts,
+            jax.random.key(stream_key(seed, "beams") >> 33),
+            width=width,
+            max_length=max_length or config.max_length,
+            stop=stop,
+            sample=sample,
+            temperature=temperature,
+            length_penalty=length_penalty,
+            batch=batch,
+        )
+
+    return search
 
 
 def ngram_sampler(model: NGram, *, stop: int, max_length: int) -> Sampler:

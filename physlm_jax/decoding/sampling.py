@@ -5,60 +5,23 @@ that every prompt has are read in one forward pass; where a prompt is longer, it
 place of the sampled one. The loop ends when every row has stopped. Row i at place t draws with the
 key fold_in(fold_in(key, i), t), so that a sample depends neither on the batch it is in nor on the
 other rows (but for rounding: matrix products of other shapes may differ in the last bit).
-
-A step reads the whole cache, most of a small model's time; so the cache grows with the strings, by
-doubling, within the same compiled function.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physlm_jax.data.ragged import Ragged, as_ragged
+from physlm_jax.decoding import rows
+from physlm_jax.decoding.rows import Prompts, Samples
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Cache, Params, TransformerConfig
-
-_FIRST_CACHE = 64  # places of the first cache; doubled until the longest string fits
-PAD = 0
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Prompts and their sampled continuations, in the order of the prompts.
-
-    Attributes:
-        tokens: int32[N, S], prompt and continuation, the stop token included; 0 after that.
-        prompt_lengths, lengths: int64[N], tokens of the prompt, and of the whole.
-        finished: bool[N], whether the stop token was sampled before the row was full.
-        log_prob: float32[N], natural log of the model's probability (temperature 1, nothing
-            forbidden) of the sampled tokens given what precedes them, the stop token included.
-    """
-
-    tokens: np.ndarray
-    prompt_lengths: np.ndarray
-    lengths: np.ndarray
-    finished: np.ndarray
-    log_prob: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def continuations(self) -> Ragged:
-        """The sampled tokens alone, without the stop token."""
-        places = np.arange(self.tokens.shape[1])
-        ends = self.lengths - self.finished
-        sampled = (places >= self.prompt_lengths[:, None]) & (places < ends[:, None])
-        offsets = np.concatenate([[0], np.cumsum(ends - self.prompt_lengths)])
-        return Ragged(self.tokens[sampled], offsets.astype(np.int64))
 
 
 class _Static(NamedTuple):
@@ -94,7 +57,7 @@ class _State(NamedTuple):
 def generate(
     config: TransformerConfig,
     params: Params,
-    prompts: Ragged | Sequence[Sequence[int]] | np.ndarray,
+    prompts: Prompts,
     key: jax.Array,
     *,
     max_length: int,
@@ -122,27 +85,25 @@ def generate(
     Raises:
         InputError: an argument outside these ranges, or an encoder.
     """
-    ragged = prompts if isinstance(prompts, Ragged) else as_ragged(list(prompts))
-    _check(config, ragged, max_length, stop, temperature, top_k, batch, forbid)
+    ragged = rows.ragged(prompts)
+    rows.check(config, ragged, max_length, stop, batch, forbid)
+    _check(config, temperature, top_k)
     count, size = len(ragged), min(batch, len(ragged))
     if not count:
-        return _empty(max_length)
-    places = min(_rounded(max_length), config.max_length)
-    rows = np.zeros((-(-count // size) * size, places), np.int32)
-    rows[:count][np.arange(places) < ragged.lengths[:, None]] = ragged.tokens
-    lengths = np.resize(ragged.lengths, len(rows)).astype(np.int32)
+        return rows.no_samples(max_length)
+    tokens, lengths = rows.laid_out(config, ragged, max_length, size)
     static = _Static(config, int(lengths.min()) - 1, temperature == 0, top_k, cache)
     controls = _Controls(
         jnp.int32(max_length),
         jnp.int32(stop),
         jnp.float32(temperature or 1.0),
-        jnp.zeros(config.vocab_size).at[jnp.array(forbid, int)].set(-jnp.inf),
+        rows.bias(config, forbid),
     )
     parts = []
-    for lo in range(0, len(rows), size):
+    for lo in range(0, len(tokens), size):
         part, number = slice(lo, lo + size), np.arange(lo, lo + size)
         state = _run(
-            static, params, controls, key, rows[part], lengths[part], number < count, number
+            static, params, controls, key, tokens[part], lengths[part], number < count, number
         )
         parts.append(jax.device_get(state))
     tokens, ends, finished, log_prob = (np.concatenate(x)[:count] for x in zip(*parts, strict=True))
@@ -177,7 +138,7 @@ def _run(
     )
     step = functools.partial(_step, static, params, controls, keys, prompts)
     for places in _stages(static, total):
-        state = state._replace(cache=_grown(state.cache, places))
+        state = state._replace(cache=rows.grown(state.cache, places))
         last = jnp.minimum(controls.length - 1, places)
         state = jax.lax.while_loop(functools.partial(_unfinished, last), step, state)
     return state.tokens, state.lengths, state.stopped, state.log_prob
@@ -250,72 +211,12 @@ def _prefill(static: _Static, params: Params, tokens: jax.Array) -> Cache | None
 
 
 def _stages(static: _Static, total: int) -> list[int]:
-    """The places of each cache in turn: the first holds what is prefilled, the last is `total`."""
-    if not static.cached:
-        return [total]
-    sizes = [_FIRST_CACHE << i for i in range(total.bit_length()) if _FIRST_CACHE << i < total]
-    return [*(s for s in sizes if s > static.prefilled), total]
+    """The places of each cache in turn."""
+    return rows.stages(static.prefilled, total) if static.cached else [total]
 
 
-def _grown(cache: Cache | None, places: int) -> Cache | None:
-    """The same cache with room for `places` places."""
-
-    def grow(x_BGSK: jax.Array) -> jax.Array:
-        return jnp.pad(x_BGSK, ((0, 0), (0, 0), (0, places - x_BGSK.shape[2]), (0, 0)))
-
-    return jax.tree.map(grow, cache)
-
-
-def _rounded(length: int) -> int:
-    """Few buffer lengths, so few compilations: the next multiple of the first cache."""
-    return -(-length // _FIRST_CACHE) * _FIRST_CACHE
-
-
-def _empty(max_length: int) -> Samples:
-    none = np.zeros(0, np.int64)
-    tokens = np.zeros((0, max_length), np.int32)
-    return Samples(tokens, none, none, none.astype(bool), none.astype(np.float32))
-
-
-def _check(
-    config: TransformerConfig,
-    prompts: Ragged,
-    max_length: int,
-    stop: int,
-    temperature: float,
-    top_k: int,
-    batch: int,
-    forbid: Sequence[int],
-) -> None:
-    if not config.causal:
-        raise InputError("sampling needs a decoder: this model has model.causal=False")
-    if not 1 <= max_length <= config.max_length:
-        raise InputError(
-            f"max_length {max_length}: expected 1..{config.max_length}, the model's max_length"
-        )
+def _check(config: TransformerConfig, temperature: float, top_k: int) -> None:
     if not temperature >= 0 or temperature == float("inf"):
         raise InputError(f"temperature {temperature}: expected a number >= 0 (0: greedy)")
     if not 0 <= top_k <= config.vocab_size:
         raise InputError(f"top_k {top_k}: expected 0 (all tokens) to {config.vocab_size}")
-    if batch < 1:
-        raise InputError(f"batch {batch}: expected at least 1 row")
-    for name, ids in (("a prompt", prompts.tokens), ("stop", [stop]), ("forbid", forbid)):
-        _check_tokens(name, np.asarray(ids, np.int64), config.vocab_size)
-    if len(set(forbid)) == config.vocab_size:
-        raise InputError("forbid names every token: nothing is left to sample")
-    _check_lengths(prompts, max_length)
-
-
-def _check_tokens(name: str, ids: np.ndarray, size: int) -> None:
-    wrong = ids[(ids < 0) | (ids >= size)]
-    if len(wrong):
-        raise InputError(f"token {wrong[0]} in {name}: the model knows 0..{size - 1}")
-
-
-def _check_lengths(prompts: Ragged, max_length: int) -> None:
-    wrong = np.flatnonzero((prompts.lengths < 1) | (prompts.lengths >= max_length))
-    if len(wrong):
-        raise InputError(
-            f"prompt {wrong[0]} has {prompts.lengths[wrong[0]]} tokens: expected 1 to "
-            f"{max_length - 1}, one less than max_length"
-        )

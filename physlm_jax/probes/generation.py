@@ -18,7 +18,7 @@ import numpy as np
 from physlm_jax.data import cfg
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.decoding.interface import Sampler, transformer_predictor, transformer_sampler
-from physlm_jax.decoding.sampling import Samples
+from physlm_jax.decoding.rows import Samples
 from physlm_jax.errors import InputError
 from physlm_jax.probes.divergence import kl
 from physlm_jax.probes.fitting import option

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physlm_jax.decoding import sampling
+from physlm_jax.decoding import rows, sampling
 from physlm_jax.decoding.sampling import generate
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
@@ -122,7 +122,7 @@ def test_cache_changes_nothing_in_variants_of_the_model(variant):
 def test_the_cache_grows_without_a_trace(params, monkeypatch):
     args = (CONFIG, params, [[0, 1, 2], [0] * 6], jax.random.key(5))
     whole = generate(*args, max_length=23, stop=STOP, forbid=(STOP,))
-    monkeypatch.setattr(sampling, "_FIRST_CACHE", 4)
+    monkeypatch.setattr(rows, "FIRST_CACHE", 4)
     sampling._run.clear_cache()
     grown = generate(*args, max_length=23, stop=STOP, forbid=(STOP,))
     sampling._run.clear_cache()

@@ -140,6 +140,32 @@ def test_every_variant_equals_the_twin(variant, backend):
         np.testing.assert_allclose(out.attention[:, row], maps, atol=1e-5)
 
 
+def test_a_cache_serves_branches_that_share_a_beginning():
+    """Tokens 0, 1, then two ends of two tokens side by side: each as in a row of its own."""
+    c, params = SMALL, jax.tree.map(jnp.asarray, numpy_params(SMALL))
+    begun, ends = jnp.array([[1, 2]]), jnp.array([[3, 4], [5, 6]])  # [branch, token]
+    cache = transformer.apply(c, params, begun, cache=transformer.empty_cache(c, 1, 6)).cache
+    seen = np.zeros((2, 2, 6), bool)  # token, branch, place of the cache
+    seen[:, :, :2] = seen[:, [0, 1], [2, 3]] = True
+    seen[1, [0, 1], [4, 5]] = True
+    for i in range(2):
+        out = transformer.apply(
+            c,
+            params,
+            ends[:, i][None],
+            positions=jnp.full(2, 2 + i),
+            cache=cache,
+            start=2 + 2 * i,
+            visible=jnp.array(seen[i])[None],
+        )
+        cache = out.cache
+    for branch, tokens in enumerate(([1, 2, 3, 4], [1, 2, 5, 6])):
+        logits, _, _ = twin(c, numpy_params(c), np.array(tokens))
+        np.testing.assert_allclose(out.logits[0, branch], logits[-1], atol=2e-4)
+    with pytest.raises(InputError, match="give one"):
+        transformer.apply(c, params, begun, visible=jnp.ones((1, 2, 2), bool))
+
+
 def test_a_cache_honours_the_window():
     c = dataclasses.replace(SMALL, window=3)
     params = jax.tree.map(jnp.asarray, numpy_params(c))

@@ -18,7 +18,7 @@ from physlm_jax.decoding.interface import (
     transformer_predictor,
     transformer_sampler,
 )
-from physlm_jax.decoding.sampling import Samples
+from physlm_jax.decoding.rows import Samples
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.ngram import NGram

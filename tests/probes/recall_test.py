@@ -9,7 +9,7 @@ import pytest
 
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.reversal import Questions
-from physlm_jax.decoding.sampling import Samples
+from physlm_jax.decoding.rows import Samples
 from physlm_jax.errors import InputError
 from physlm_jax.probes import recall
 from physlm_jax.probes.running import run_probe

@@ -26,12 +26,14 @@ class Visibility:
             see across examples, as in the papers' concatenated streams.
         window: how many keys a query sees at most, the newest, its own among them; 0: no limit.
             For causal visibility alone.
+        pairs: bool[B, T, S], which query sees which key, instead of all the above; None for those.
     """
 
     causal: bool = True
     query_start: int | jax.Array = 0
     segment_ids: jax.Array | None = None
     window: int = 0
+    pairs: jax.Array | None = None
 
     @property
     def aligned(self) -> bool:
@@ -40,6 +42,8 @@ class Visibility:
 
     def mask(self, queries: int, keys: int) -> jax.Array | None:
         """bool, broadcastable to [B, 1, queries, keys]; None if every query sees every key."""
+        if self.pairs is not None:
+            return self.pairs[:, None]
         seen = None
         if self.causal:
             place = jnp.arange(queries)[:, None] + self.query_start
@@ -67,6 +71,7 @@ def asked(
     shifted: bool = False,
     mapped: bool = False,
     windowed: bool = False,
+    paired: bool = False,
 ) -> frozenset[str]:
     """Returns the names of what a back end must honour.
 
@@ -76,9 +81,11 @@ def asked(
         shifted: queries do not start at the place of the first key.
         mapped: whole models are vmapped, as in a population.
         windowed: a query does not see all keys before it.
+        paired: which query sees which key is listed.
     """
     names = {"causal" if causal else "bidirectional"}
     more = {"segments": segmented, "shift": shifted, "population": mapped, "window": windowed}
+    more["pairs"] = paired
     return frozenset(names | {name for name, on in more.items() if on})
 
 
@@ -115,5 +122,6 @@ class Variant:
                 segmented=visibility.segment_ids is not None,
                 shifted=not visibility.aligned,
                 windowed=0 < visibility.window < k_BSGK.shape[1],
+                paired=visibility.pairs is not None,
             ),
         )
