@@ -420,8 +420,8 @@ def apply(
             stream without borders. Not together with a cache.
         cache: keys and values of places 0..start-1; this call writes start..start+T-1.
         start: place of the first token in the row (static or traced scalar).
-        visible: bool[B, T, S], which of the cache's S places each token sees, its own among them;
-            None for all up to its own, within the window. With a cache alone.
+        visible: bool[B, T, S], which places each token sees, its own among them: of the cache, or
+            of the row (S = T). None for all up to its own, within the window.
         hidden, weights: also return the residual stream, the attention maps.
         logits: False to return `final` instead of them.
     Returns:
@@ -429,8 +429,8 @@ def apply(
     """
     if cache is not None and segment_ids is not None:
         raise InputError("segment_ids and a cache exclude each other")
-    if cache is None and visible is not None:
-        raise InputError("visible names places of a cache: give one")
+    if visible is not None and segment_ids is not None:
+        raise InputError("segment_ids and visible exclude each other")
     model = nnx.merge(_structure(config)[0], params)
     visibility = attention.Visibility(config.causal, start, segment_ids, config.window, visible)
     return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)

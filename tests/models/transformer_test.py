@@ -162,8 +162,34 @@ def test_a_cache_serves_branches_that_share_a_beginning():
     for branch, tokens in enumerate(([1, 2, 3, 4], [1, 2, 5, 6])):
         logits, _, _ = twin(c, numpy_params(c), np.array(tokens))
         np.testing.assert_allclose(out.logits[0, branch], logits[-1], atol=2e-4)
-    with pytest.raises(InputError, match="give one"):
-        transformer.apply(c, params, begun, visible=jnp.ones((1, 2, 2), bool))
+
+
+@pytest.mark.parametrize("backend", ["plain", "manual"])
+def test_a_row_serves_branches_that_share_a_beginning(backend):
+    """Tokens 0, 1, 2, then two branches of two tokens, the second from after token 1."""
+    c = dataclasses.replace(SMALL, attention=backend)
+    params = jax.tree.map(jnp.asarray, numpy_params(c))
+    tokens, places = [1, 2, 7, 3, 4, 5, 6], [0, 1, 2, 3, 4, 2, 3]
+    seen = np.tril(np.ones((7, 7), bool))
+    seen[5:, 2:5] = False
+    out = transformer.apply(
+        c,
+        params,
+        jnp.array([tokens]),
+        positions=jnp.array([places]),
+        visible=jnp.array(seen)[None],
+    )
+    for alone, here in (([1, 2, 7, 3, 4], [3, 4]), ([1, 2, 5, 6], [5, 6])):
+        logits, _, _ = twin(c, numpy_params(c), np.array(alone))
+        np.testing.assert_allclose(out.logits[0, here], logits[-2:], atol=2e-4)
+    with pytest.raises(InputError, match="exclude each other"):
+        transformer.apply(
+            c,
+            params,
+            jnp.array([tokens]),
+            segment_ids=jnp.ones((1, 7), int),
+            visible=jnp.array(seen)[None],
+        )
 
 
 def test_a_cache_honours_the_window():

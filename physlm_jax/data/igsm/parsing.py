@@ -26,6 +26,7 @@ KINDS = {
     "formula": "a parameter has another formula or constant (strict mode)",
     "query": "the last sentence defines another parameter than the question asks for",
     "answer": "the last value is not the answer",
+    "unmarked": "tokens without the marks of a solution's end, or another answer than its value",
 }
 
 _NUMBERS = {str(n): n for n in range(MODULUS)}

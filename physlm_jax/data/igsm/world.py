@@ -10,9 +10,11 @@ from typing import Any
 
 from physlm_jax.data.igsm.emission import ORDERS, Retry, tokens
 from physlm_jax.data.igsm.language import ANSWER, SOLUTION
-from physlm_jax.data.igsm.problem import Problem, sample
+from physlm_jax.data.igsm.parsing import Mistake
+from physlm_jax.data.igsm.problem import Problem
 from physlm_jax.data.igsm.spec import ALL_BINS, TRAIN_BINS, Spec, named, sides
 from physlm_jax.data.igsm.tokenizers import Tokenizer, tokenizer
+from physlm_jax.data.igsm.verifier import Verdict, verify
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError, unknown
 
@@ -74,19 +76,30 @@ class IgsmWorld:
         bins = sides(self.train_bins)[1] if self.train_bins else ALL_BINS
         return dataclasses.replace(self.spec, bins=bins, op=op, reask=reask)
 
-    def problems(self, seed: int, count: int, op: int = 0, reask: bool = False) -> list[Problem]:
-        """Returns the first test problems of the stream `seed`: see `held_out`."""
-        return sample(self.held_out(op, reask), seed, 0, count)
-
     def prompt(self, problem: Problem) -> list[int]:
         """Returns the ids of <problem> prompt <solution>."""
         inner = self.vocabulary.encode(problem.prompt(self.order)).tolist()
         return [self.vocabulary.bos, *inner, self.vocabulary.role(SOLUTION)]
 
-    @property
-    def answer(self) -> int:
-        """The id that ends a solution and begins an answer."""
-        return self.vocabulary.role(ANSWER)
+    def judge(self, problem: Problem, ids: Sequence[int], strict: bool = False) -> Verdict:
+        """Returns the verdict on what a model wrote after `prompt`, up to but without <end>.
+
+        It is right if it is a right solution, <answer> and the answer.
+        """
+        answer = self.vocabulary.role(ANSWER)
+        written = list(ids)
+        at = written.index(answer) if answer in written else len(written)
+        verdict = verify(problem, self.vocabulary.decode(written[:at]), strict)
+        said = self.vocabulary.decode(written[at + 1 :])
+        if not verdict.correct or (at < len(written) and said == f" {problem.answer}"):
+            return verdict
+        detail = f"after the solution '{said[:30]}' instead of the answer {problem.answer}"
+        return dataclasses.replace(verdict, correct=False, error=Mistake("unmarked", -1, detail))
+
+    def size(self, problem: Problem) -> int:
+        """Tokens of the whole example without mistakes."""
+        text = problem.prompt(self.order) + problem.solution
+        return len(self.vocabulary.encode(text)) + 5
 
 
 def world(

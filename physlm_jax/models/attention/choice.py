@@ -19,7 +19,9 @@ from physlm_jax.models.attention.unfused import plain
 from physlm_jax.models.attention.visibility import Variant, Visibility
 
 LOG = logging.getLogger("physlm_jax")
-BY_PLACE = frozenset({"causal", "bidirectional", "segments", "shift", "population", "window"})
+EVERYTHING = frozenset(
+    {"causal", "bidirectional", "segments", "shift", "population", "window", "pairs"}
+)
 
 
 class Backend(NamedTuple):
@@ -55,8 +57,8 @@ def _plain(q: jax.Array, k: jax.Array, v: jax.Array, visibility: Visibility) -> 
 
 
 TABLE = {
-    "plain": Backend((), BY_PLACE | {"pairs"}, _none, _plain),
-    "manual": Backend((), BY_PLACE, _none, manual),
+    "plain": Backend((), EVERYTHING, _none, _plain),
+    "manual": Backend((), EVERYTHING, _none, manual),
     "cudnn": Backend(("gpu",), gpu.HONOURS, gpu.objection, gpu.cudnn),
     "splash": Backend(("tpu",), tpu.HONOURS, tpu.objection, tpu.splash),
 }

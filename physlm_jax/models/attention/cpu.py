@@ -28,7 +28,7 @@ def manual(
     if H != G:
         k_BSGK, v_BSGK = (jnp.repeat(x, H // G, axis=2) for x in (k_BSGK, v_BSGK))
     q, k, v = (x.swapaxes(1, 2) for x in (q_BTHK * K**-0.5, k_BSGK, v_BSGK))
-    whole_rows = visibility.causal and visibility.aligned and T == S
+    whole_rows = visibility.causal and visibility.aligned and T == S and visibility.pairs is None
     size = max(64, -(-T // 4)) if whole_rows else T
     blocks = tuple(
         (start, min(start + size, T), min(start + size, S) if whole_rows else S)
