@@ -49,11 +49,17 @@ class Asked:
 
 
 class Reading:
-    """A problem's tokens and the places where sentences end."""
+    """A problem's tokens and the places where sentences end.
+
+    Attributes:
+        text: ids of prompt and solution.
+        after: how many tokens there are after t = 0, 1, .. sentences of the solution.
+        question, statement: the same after statement and question, and after the statement.
+        names: ids of each parameter's name.
+    """
 
     def __init__(self, world: IgsmWorld, problem: Problem, written: Sequence[int] = ()) -> None:
-        """Args: written: a solution's ids instead of the right one."""
-        self.world, self.problem = world, problem
+        """Reads the right solution, or the ids of another one that is given."""
         vocabulary = world.vocabulary
         prompt = world.prompt(problem)
         solution = list(written) or vocabulary.encode(problem.solution).tolist()

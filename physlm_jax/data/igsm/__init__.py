@@ -16,7 +16,7 @@ from physlm_jax.data.igsm.spec import (
     named,
 )
 from physlm_jax.data.igsm.tokenizers import Tokenizer, tokenizer
-from physlm_jax.data.igsm.truth import Labels, labels
+from physlm_jax.data.igsm.truth import Labels, computable, labels
 from physlm_jax.data.igsm.verifier import Verdict, verify
 from physlm_jax.data.igsm.world import IgsmWorld, world
 
@@ -37,6 +37,7 @@ __all__ = [
     "Spec",
     "Tokenizer",
     "Verdict",
+    "computable",
     "labels",
     "load_names",
     "named",

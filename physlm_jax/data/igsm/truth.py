@@ -3,6 +3,7 @@
 Source: arXiv 2407.20311, section 4.1 (the six functions).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,15 @@ def labels(problem: Problem) -> Labels:
     nece = arrays.necessary.copy()
     value = np.where(known, arrays.value, UNKNOWN).astype(np.int32)
     return Labels(problem.params, nece, _closed(direct), known, can_next, can_next & nece, value)
+
+
+def computable(problem: Problem, known: Collection[int], param: int) -> bool:
+    """Returns whether a parameter is not known, but all that it uses is: can_next.
+
+    Args:
+        known, param: places in `Problem.params`.
+    """
+    return param not in known and all(used in known for used in problem.used(param))
 
 
 def _closed(direct: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ class Verdict:
         correct: whether it is right.
         error: the first mistake, with its kind and sentence; None if it is right.
         wrong: the first wrong parameter: its equations do not use what it depends on.
+        wrong_sentence: which sentence that is, from 0, those taken back included; -1: none.
         retries: sentences taken back.
         defined: the parameters that are defined, in order (None: no parameter of the problem).
         unnecessary_op, unnecessary_params: of a right solution, its equations beyond the
@@ -40,6 +41,7 @@ class Verdict:
     defined: tuple[Id | None, ...]
     unnecessary_op: int = 0
     unnecessary_params: int = 0
+    wrong_sentence: int = -1
 
 
 def verify(problem: Problem, solution: str, strict: bool = False) -> Verdict:
@@ -60,7 +62,8 @@ def verify(problem: Problem, solution: str, strict: bool = False) -> Verdict:
     judge.end(last)
     defined = tuple(judge.defined)
     if judge.mistake is not None:
-        return Verdict(False, judge.mistake, judge.wrong, found.retries, defined)
+        wrong, number = judge.wrong or (None, -1)
+        return Verdict(False, judge.mistake, wrong, found.retries, defined, wrong_sentence=number)
     needed = problem.arrays.necessary
     places = {problem.place(p) for p in defined if p is not None}
     extra = [n for n in places if n < 0 or not needed[n]]
@@ -82,7 +85,7 @@ class _Judge:
         self.terms: dict[str, Any] = {}  # the expression behind a letter, in strict mode
         self.defined: list[Id | None] = []
         self.mistake: Mistake | None = None
-        self.wrong: Id | None = None
+        self.wrong: tuple[Id, int] | None = None
 
     def fail(self, kind: str, sentence: int, detail: str) -> None:
         if self.mistake is None:
@@ -143,7 +146,7 @@ class _Judge:
             wanted |= 1 << used
         if self.behind[symbol] != wanted:
             if self.wrong is None:
-                self.wrong = param
+                self.wrong = param, sentence.number
             self.fail("dependencies", sentence.number, f"'{sentence.name}' depends on other things")
         elif self.strict and (place < 0 or self.terms[symbol] != _formula(problem, place)):
             self.fail("formula", sentence.number, f"'{sentence.name}' has another formula")
