@@ -15,6 +15,8 @@ The argument is "world,scale" with optional ",key=value" settings:
   model  layers-heads of 64, e.g. 12-12, 4-21, 20-9 (the lists of section 5.1 of igsm.md)
   retry, kind, mask  mistakes taken back: their rate, which (retry, retry_weak, retry_miss) and
          what bears no loss (none, name, all)
+  tune   full or a rank: start from the same run without mistakes and train everything, or an
+         adapter of query and value of that rank and of the embedding of twice that rank
   time   2: twice the updates and the smaller weight decay of the papers' "double time"
   vocabulary  items, words, or the folder of GPT-2's
 """
@@ -32,6 +34,7 @@ SETTINGS = {
     "retry": "0",
     "kind": "retry",
     "mask": "none",
+    "tune": "",
     "time": "1",
     "vocabulary": "",
 }
@@ -61,7 +64,29 @@ def get_config(arg: str = "mini,laptop") -> ConfigDict:
     if chosen["model"]:
         _size(c, chosen["model"])
     _data(c, world, scale, chosen)
+    if chosen["tune"]:
+        c.base.run = "@" + ",".join([world, scale, *(s for s in settings if _is_of_base(s))])
+        _tune(c, world, scale, chosen["tune"])
     return c
+
+
+def _is_of_base(setting: str) -> bool:
+    return setting.partition("=")[0] in ("order", "model", "time", "vocabulary")
+
+
+def _tune(c: ConfigDict, world: str, scale: str, how: str) -> None:
+    """Section 7.4 of igsm.md; the papers do not tell the adapters' scale, it is Part 3.2's."""
+    c.optimizer.learning_rate = 1e-3
+    if how == "full":
+        return
+    if not how.isdigit() or int(how) < 1:
+        raise InputError(f"configs/igsm.py: tune must be full or a rank, got '{how}'")
+    style = "alpha=4, scale=constant, init=zero_down"
+    rank = int(how)
+    c.lora = f"attention/(query|value): rank={rank}, {style}; ^embedding$: rank={2 * rank}, {style}"
+    if scale == "paper":
+        c.optimizer.weight_decay = 0.05
+        c.batch, c.steps = 256 if world == "med" else 128, 200_000
 
 
 def _laptop(c: ConfigDict, world: str) -> None:
