@@ -1,6 +1,6 @@
 """Measures speed on this machine and prints a table.
 
-python -m physlm_jax.bench data|oracle|decode|train|population
+python -m physlm_jax.bench data|igsm|oracle|decode|train|population
 python -m physlm_jax.bench train --peer=nanodo            beside a peer that is on PYTHONPATH
 python -m physlm_jax.bench train --shape=gpt2-small --batch=32
 """
@@ -13,7 +13,9 @@ from absl import flags
 from physlm_jax import cli
 from physlm_jax.errors import InputError, unknown
 
-SECONDS = flags.DEFINE_float("seconds", 20.0, "About how long data, oracle and decode measure.")
+SECONDS = flags.DEFINE_float(
+    "seconds", 20.0, "About how long data, igsm, oracle and decode measure."
+)
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of updates of train and population.")
 PEER = flags.DEFINE_string(
     "peer",
@@ -23,12 +25,12 @@ PEER = flags.DEFINE_string(
 SHAPE = flags.DEFINE_enum("shape", "laptop", ["laptop", "gpt2-small"], "train: the model's size.")
 BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.")
 OUT = flags.DEFINE_string("out", "", "A JSON file to write the rows to as well.")
-KINDS = ("data", "oracle", "decode", "train", "population")
+KINDS = ("data", "igsm", "oracle", "decode", "train", "population")
 
 
 def main(argv: list[str]) -> int:
     """Runs one benchmark."""
-    from physlm_jax.bench import data, decoding, oracles, populations, training
+    from physlm_jax.bench import data, decoding, oracles, populations, problems, training
     from physlm_jax.bench.rows import table
     from physlm_jax.files import write_text
 
@@ -45,7 +47,9 @@ def main(argv: list[str]) -> int:
     elif kind == "population":
         rows, other = populations.run(rounds=ROUNDS.value), "one by one"
     else:
-        rows = {"data": data, "oracle": oracles, "decode": decoding}[kind].run(SECONDS.value)
+        modules = {"data": data, "igsm": problems, "oracle": oracles, "decode": decoding}
+        rows = modules[kind].run(SECONDS.value)
+        other = "authors'" if kind == "igsm" else other
     print(table(rows, other))
     if OUT.value:
         write_text(Path(OUT.value), json.dumps(rows, indent=1) + "\n")
