@@ -6,7 +6,6 @@ anything. Source: the authors' verifier (arXiv 2407.20311).
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from physlm_jax.data.igsm.formulas import MODULUS
@@ -30,7 +29,6 @@ KINDS = {
 }
 
 _NUMBERS = {str(n): n for n in range(MODULUS)}
-_STEP = re.compile(r"Define (.+) as (\S+)")
 
 
 class Mistake(NamedTuple):
@@ -113,10 +111,9 @@ def parse(text: str) -> Parsed:
 def _sentence(number: int, text: str, known: set[str]) -> Sentence:
     """Reads one sentence; the letters it defines join those known."""
     first, *parts = text.split("; ")
-    step = _STEP.fullmatch(first)
-    if step is None or not parts:
+    head, found, symbol = first.rpartition(" as ")
+    if not found or not parts or not head.startswith("Define ") or len(head) == 7:
         raise _Stop("define", f"'{first[:60]}'")
-    name, symbol = step.groups()
     if len(symbol) != 1 or not symbol.isalpha():
         raise _Stop("symbol", f"'{symbol}'")
     last = parts[-1]
@@ -126,7 +123,7 @@ def _sentence(number: int, text: str, known: set[str]) -> Sentence:
     equations = [_equation(part, known) for part in parts]
     if equations[-1].symbol != symbol:
         raise _Stop("symbol", f"'{equations[-1].symbol}' instead of '{symbol}'")
-    return Sentence(number, name, equations)
+    return Sentence(number, head[7:], equations)
 
 
 def _equation(text: str, known: set[str]) -> Equation:
@@ -142,6 +139,7 @@ def _equation(text: str, known: set[str]) -> Equation:
 
 
 def _right_side(symbol: str, words: list[str], known: set[str]) -> Equation:
+    """Reads what stands after a symbol."""
     if len(words) == 11:
         _, e1, left, operation, right, e2, a, again, b, e3, result = words
         if e1 == e2 == e3 == "=" and operation == again and operation in ("+", "-", "*"):

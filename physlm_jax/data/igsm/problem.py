@@ -12,7 +12,6 @@ import numpy as np
 from physlm_jax.data.hashing import example_keys, stream_key
 from physlm_jax.data.igsm import formulas
 from physlm_jax.data.igsm.emission import KINDS, ORDERS, Retry
-from physlm_jax.data.igsm.formulas import total_operations
 from physlm_jax.data.igsm.language import NAMES, PIECES
 from physlm_jax.data.igsm.solutions import write_solution
 from physlm_jax.data.igsm.spec import Spec
@@ -41,10 +40,12 @@ class Problem:
     arrays: formulas.Problem
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def op(self) -> int:
         """Operations of the solution: the number of its ";"."""
-        return int(total_operations(self.arrays))
+        deps, order = self.arrays.deps, self.arrays.order
+        indegree = deps.counts[order] + deps.constant[order]
+        return int(np.maximum(indegree - 1, 1).sum())
 
     @property
     def answer(self) -> int:

@@ -64,9 +64,8 @@ def verify(problem: Problem, solution: str, strict: bool = False) -> Verdict:
     if judge.mistake is not None:
         wrong, number = judge.wrong or (None, -1)
         return Verdict(False, judge.mistake, wrong, found.retries, defined, wrong_sentence=number)
-    needed = problem.arrays.necessary
-    places = {problem.place(p) for p in defined if p is not None}
-    extra = [n for n in places if n < 0 or not needed[n]]
+    needed = set(problem.arrays.order.tolist())
+    extra = judge.found - needed
     equations = sum(len(s.equations) for s in found.sentences)
     return Verdict(True, None, None, found.retries, defined, equations - problem.op, len(extra))
 
@@ -84,6 +83,7 @@ class _Judge:
         self.behind = {"": 0}  # the parameters behind a letter, bit n for the n-th
         self.terms: dict[str, Any] = {}  # the expression behind a letter, in strict mode
         self.defined: list[Id | None] = []
+        self.found: set[int] = set()  # places of these, those of pairs without an edge beyond
         self.mistake: Mistake | None = None
         self.wrong: tuple[Id, int] | None = None
 
@@ -110,14 +110,17 @@ class _Judge:
         symbol, left, operation, right, a, b, result = equation
         known = self.values.get(left, a)
         if operation:
-            self._compare(number, left, known, a)
-            self._compare(number, right, self.values.get(right, b), b)
+            other = self.values.get(right, b)
+            if known != a or other != b:
+                self._compare(number, left, known, a)
+                self._compare(number, right, other, b)
             found = a + b if operation == "+" else a - b if operation == "-" else a * b
             if found % MODULUS != result:
                 self.fail("arithmetic", number, f"{symbol} = {result} is miscalculated")
             self.behind[symbol] = self.behind.get(left, 0) | self.behind.get(right, 0)
         else:
-            self._compare(number, left, known, result if left in self.values else known)
+            if left in self.values:
+                self._compare(number, left, known, result)
             self.behind[symbol] = self.behind.get(left, 0)
         self.values[symbol] = result
         if self.strict:
@@ -150,8 +153,11 @@ class _Judge:
             self.fail("dependencies", sentence.number, f"'{sentence.name}' depends on other things")
         elif self.strict and (place < 0 or self.terms[symbol] != _formula(problem, place)):
             self.fail("formula", sentence.number, f"'{sentence.name}' has another formula")
-        _, i, j, k = param
-        self.behind[symbol] = 1 << (place if place >= 0 else _BEYOND + (i * 99 + j) * 99 + k)
+        if place < 0:
+            _, i, j, k = param
+            place = _BEYOND + (i * 99 + j) * 99 + k
+        self.found.add(place)
+        self.behind[symbol] = 1 << place
 
     def end(self, last: Sentence) -> None:
         """Checks that the right parameter was found out last, and its value."""
