@@ -25,6 +25,7 @@ RESULTS = flags.DEFINE_string("results", "results", "Folder of the ledger.")
 PAGE = flags.DEFINE_string(
     "page", "", "Page to write; default <results>/report.html. With --claims it shows those alone."
 )
+TABLES = flags.DEFINE_bool("tables", False, "Also print the tables of the claims.")
 cli.define_job_flags()
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
     import jax
 
     from physlm_jax.report import ledger, page
-    from physlm_jax.report.summary import summary_lines
+    from physlm_jax.report.summary import summary_lines, table_lines
     from physlm_jax.studies.running import Stopped, reproduce
 
     first = jax.process_index() == 0
@@ -60,7 +61,8 @@ def main(argv: list[str]) -> int:
         return 0
     measured = any(outcome.measurement for outcome in outcomes)
     only_these = not measured or (CLAIMS.value and PAGE.value)
-    print("\n".join(summary_lines(outcomes)))
+    tables = table_lines(outcomes) if TABLES.value else []
+    print("\n".join([*summary_lines(outcomes), *tables]))
     if measured or PAGE.value:
         shown = outcomes if only_these else ledger.whole(RESULTS.value)
         print(page.write(PAGE.value or Path(RESULTS.value) / "report.html", shown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from physlm_jax.report import numbers
-from physlm_jax.studies.claim import Outcome
+from physlm_jax.studies.claim import Outcome, Table
 
 HEADS = ("claim", "paper", "measured (95 % interval)", "verdict")
 WIDEST = 36  # of the columns in free words
@@ -19,6 +19,29 @@ def summary_lines(outcomes: Sequence[Outcome]) -> list[str]:
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
         for row in rows
     ]
+
+
+def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """Returns the tables of the outcomes' exhibits as aligned lines; those shown twice, once."""
+    tables = {
+        exhibit: None
+        for outcome in outcomes
+        for exhibit in (outcome.measurement.exhibits if outcome.measurement else ())
+        if isinstance(exhibit, Table)
+    }
+    lines: list[str] = []
+    for table in tables:
+        rows = [table.columns, *(tuple(_cell(c) for c in row) for row in table.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["", table.title]
+        lines += [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+    return lines
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def measured(outcome: Outcome) -> str:

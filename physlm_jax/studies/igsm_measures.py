@@ -120,7 +120,7 @@ def right(each: Sequence[Run], cell: str, scale: str, width: int = 1) -> statist
 def accuracy(trained: Trained, scale: str) -> Measurement:
     """Accuracy in every cell, and the share of solutions that can be read at all."""
     figures: list[Figure] = []
-    exhibits: list[Exhibit] = [table(trained, scale)]
+    exhibits = tables(trained, scale)
     for argument, each in trained.items():
         for cell, paper in _cells(each[0], "accuracy", "beam1"):
             figures.append(
@@ -161,21 +161,21 @@ def _parsed(argument: str, each: Sequence[Run], scale: str) -> Figure:
     return Figure.of(name, estimate, 100, seeds=len(each), unit="%", role="baseline")
 
 
-def table(trained: Trained, scale: str) -> Table:
-    """The test tables of all runs in one: per cent right, binomial error, number of problems."""
-    rows: list[tuple[str, ...]] = []
-    most = max((len(usual_cells(as_igsm(e[0].world))) for e in trained.values()), default=0)
+def tables(trained: Trained, scale: str) -> list[Exhibit]:
+    """Per cent right, binomial error and number of problems: a table for each set of cells."""
+    rows: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for argument, each in trained.items():
-        row = [label(argument)]
-        for cell in usual_cells(as_igsm(each[0].world)):
-            found = [outcome(run, cell, COUNT[scale]).figures() for run in each]
-            share = float(np.mean([f["right"] for f in found]))
-            n = sum(f["n"] for f in found)
-            error = (share * (1 - share) / n) ** 0.5
-            row.append(f"{_said(cell)}: {100 * share:.1f} ± {100 * error:.1f} (n={n})")
-        rows.append(tuple(row + [""] * (most + 1 - len(row))))
-    columns = ("run", *(f"cell {n + 1}" for n in range(most)))
-    return Table("Solved, per cent, with binomial standard error", columns, tuple(rows))
+        cells = usual_cells(as_igsm(each[0].world))
+        row = [label(argument), *(_solved(each, cell, scale) for cell in cells)]
+        rows.setdefault(cells, []).append(tuple(row))
+    title = "Solved, per cent, with binomial standard error"
+    return [Table(title, ("run", *map(_said, cells)), tuple(r)) for cells, r in rows.items()]
+
+
+def _solved(each: Sequence[Run], cell: str, scale: str) -> str:
+    found = [outcome(run, cell, COUNT[scale]).figures() for run in each]
+    share, n = float(np.mean([f["right"] for f in found])), sum(f["n"] for f in found)
+    return f"{100 * share:.1f} ± {100 * (share * (1 - share) / n) ** 0.5:.1f} (n={n})"
 
 
 def _taxonomy(argument: str, each: Sequence[Run], scale: str) -> Table:
@@ -213,7 +213,7 @@ def redundancy(trained: Trained, scale: str) -> Measurement:
                 figures.append(
                     _mean(f"{label(argument)}, {_said(cell)}, {name}", each, cell, scale, name)
                 )
-    return Measurement(tuple(figures), (table(trained, scale),))
+    return Measurement(tuple(figures), tuple(tables(trained, scale)))
 
 
 def _mean(
@@ -257,7 +257,7 @@ def retries(trained: Trained, scale: str) -> Measurement:
                     unit="%",
                 )
             )
-    return Measurement(tuple(figures), (table(trained, scale), _bars(trained, figures)))
+    return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
 
 
 def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
@@ -300,7 +300,7 @@ def compared(section: str, row: Callable[[Run], str]) -> Callable[[Trained, str]
                         unit="%",
                     )
                 )
-        return Measurement(tuple(figures), (table(trained, scale), _bars(trained, figures)))
+        return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
 
     return measure
 

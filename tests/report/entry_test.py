@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from physlm_jax.report import ledger, page
+from physlm_jax.report.summary import table_lines
 from physlm_jax.studies.claim import (
     Curve,
     Figure,
@@ -15,6 +16,7 @@ from physlm_jax.studies.claim import (
     Provenance,
     Sample,
     Series,
+    Table,
     Text,
     Tree,
 )
@@ -67,3 +69,9 @@ def test_a_page_of_ten_rich_claims_is_below_a_megabyte():
     text = Text("t", tuple(Sample("1 2 3 " * 50, True) for _ in range(10)))
     html = page.render([outcome(i, (curve, curve, tree, text)) for i in range(10)])
     assert len(html.encode()) < 1_000_000
+
+
+def test_tables_as_lines():
+    table = Table("Solved", ("run", "op=1"), (("a", 99.5), ("long name", None)))
+    lines = table_lines([outcome(0, (table,)), outcome(1, (table,))])
+    assert lines == ["", "Solved", "run        op=1", "a          99.5", "long name  -"]
