@@ -52,7 +52,8 @@ def _solved(m: Measurement) -> str:
 
 
 def _redundant(m: Measurement) -> str:
-    return decide(*(f.value <= 0.05 for f in m.figures if "reask" not in f.label))
+    low = [f.value <= 0.05 for f in m.figures if "reask" not in f.label]
+    return decide(*low or [False])
 
 
 def _known(m: Measurement) -> str:
@@ -77,6 +78,8 @@ def _retried(m: Measurement) -> str:
             match = re.search(r"retry=([\d.]+)", f.label)
             means.setdefault(float(match[1]) if match else 0.0, []).append(f.value)
     rates = sorted(means)
+    if len(rates) < 2:  # hardly anything was solved
+        return decide(False)
     average = [sum(means[r]) / len(means[r]) for r in rates]
     rising = [a < b for a, b in itertools.pairwise(average)]
     return decide(rates[0] == 0, average[0] == 0, *rising)

@@ -206,13 +206,12 @@ def _written(argument: str, run: Run, scale: str) -> Text:
 
 def redundancy(trained: Trained, scale: str) -> Measurement:
     """Operations and parameters beyond the necessary ones in right solutions."""
-    figures = []
+    figures: list[Figure] = []
     for argument, each in trained.items():
         for cell, _ in _cells(each[0]):
             for name in ("unnecessary_op", "unnecessary_params"):
-                figures.append(
-                    _mean(f"{label(argument)}, {_said(cell)}, {name}", each, cell, scale, name)
-                )
+                said = f"{label(argument)}, {_said(cell)}, {name}"
+                figures += _mean(said, each, cell, scale, name)
     return Measurement(tuple(figures), tuple(tables(trained, scale)))
 
 
@@ -223,8 +222,8 @@ def _mean(
     scale: str,
     attribute: str,
     paper: float | None = None,
-) -> Figure:
-    """The mean of a verdict's number over right solutions, with an interval over problems."""
+) -> list[Figure]:
+    """The mean of a verdict's number over right solutions, if any, with its interval."""
     values = [
         float(getattr(v, attribute))
         for run in each
@@ -232,9 +231,9 @@ def _mean(
         if v.correct
     ]
     if not values:
-        return Figure(name, float("nan"), n=0, seeds=len(each), paper=paper)
+        return []
     estimate = statistics.token_mean(values, np.ones(len(values)))
-    return Figure.of(name, estimate, seeds=len(each), paper=paper)
+    return [Figure.of(name, estimate, seeds=len(each), paper=paper)]
 
 
 def retries(trained: Trained, scale: str) -> Measurement:
@@ -245,7 +244,7 @@ def retries(trained: Trained, scale: str) -> Measurement:
         row = f"{data.retry_rate:g}".lstrip("0") + ("" if data.retry_mask == "none" else "m")
         for cell, paper in _cells(each[0], "retry_counts", row):
             name = f"{label(argument)}, {_said(cell)}, taken back"
-            figures.append(_mean(name, each, cell, scale, "retries", paper))
+            figures += _mean(name, each, cell, scale, "retries", paper)
         for cell, paper in _cells(each[0], "retry_rates", row or "0"):
             figures.append(
                 Figure.of(

@@ -21,7 +21,7 @@ from physlm_jax.data.igsm.structure import Sizes
 from physlm_jax.data.igsm.tokenizers import Tokenizer
 from physlm_jax.data.igsm.writing import (
     KEPT,
-    WRONG_NAME,
+    PROMPT,
     Writer,
     new_writer,
     put,
@@ -33,7 +33,7 @@ from physlm_jax.errors import InputError, unknown
 
 ORDERS = ("pq", "qp")
 KINDS = {"retry": RETRY, "retry_weak": WEAK, "retry_weak_same": WEAK_OR_SAME, "retry_miss": MISS}
-MASKS = ("none", "name", "all")
+MASKS = {"none": (1, 1), "name": (0, 1), "all": (0, 0)}  # weights of a wrong name, of the rest
 _ROOM = 8192  # pieces of one example; longer ones (very many mistakes) are drawn anew
 _REDRAWS = 100
 
@@ -76,6 +76,7 @@ def tokens(
     order: str = "pq",
     retry: Retry | None = None,
     most: int = 0,
+    prompt_weight: float = 1.0,
 ) -> Ragged:
     """Returns examples start..start+count-1 of the stream `seed` as tokens.
 
@@ -86,10 +87,10 @@ def tokens(
         order: "pq", the statement first, or "qp", the question first.
         retry: mistakes in the solutions; None for none.
         most: longer examples are drawn anew, in tokens; 0 for no limit.
+        prompt_weight: of the loss of the prompt's tokens; the papers' models read all alike.
 
     Returns:
-        A Ragged with the label `weights`, float32[total], 0 where no loss is wanted, if a mask is
-        asked for.
+        A Ragged, with the label `weights`, float32[total], if not all tokens weigh 1.
 
     Raises:
         InputError: there are no such problems, or an unknown order.
@@ -97,23 +98,31 @@ def tokens(
     if order not in ORDERS:
         raise unknown("order", order, ORDERS, "iGSM")
     vocabulary.check(spec)
+    if prompt_weight < 0:
+        raise InputError(f"iGSM: prompt_weight must be at least 0, got {prompt_weight}")
     retry = retry or Retry()
+    weights = np.array([1, *MASKS[retry.mask], prompt_weight], np.float32)
     keys = example_keys(seed, start, count)
-    found = _spelled(spec, vocabulary, keys, order, retry)
+    found = _spelled(spec, vocabulary, keys, order, retry, weights)
     limit = most or np.iinfo(np.int64).max
     for redraw in range(1, _REDRAWS):
         long = np.flatnonzero((found.lengths > limit) | (found.lengths == 0))
         if not len(long):
             return found
         again = mix(keys[long] + np.uint64(redraw))
-        found = _replaced(found, long, _spelled(spec, vocabulary, again, order, retry))
+        found = _replaced(found, long, _spelled(spec, vocabulary, again, order, retry, weights))
     raise InputError(f"iGSM: an example has more than {most} tokens however it is drawn")
 
 
 def _spelled(
-    spec: Spec, vocabulary: Tokenizer, keys: np.ndarray, order: str, retry: Retry
+    spec: Spec,
+    vocabulary: Tokenizer,
+    keys: np.ndarray,
+    order: str,
+    retry: Retry,
+    weights: np.ndarray,
 ) -> Ragged:
-    """The examples of these keys; empty where there is not enough room."""
+    """The examples of these keys, tokens weighed by their kind; empty without enough room."""
     begun = find_starts(spec, keys)
     mistakes = mix(keys ^ np.uint64(stream_key(0, "mistakes")))
     writer, offsets = _write(
@@ -130,12 +139,10 @@ def _spelled(
     found, lengths = vocabulary.spell(writer.pieces[:written])
     if lengths is not None:
         offsets = np.concatenate([[0], np.cumsum(lengths)])[offsets]
-    if retry.mask == "none":
+    if (weights == 1).all():
         return Ragged(found, offsets)
-    kinds = writer.kinds[:written]
-    kept = kinds != WRONG_NAME if retry.mask == "name" else kinds == KEPT
-    weights = kept if lengths is None else np.repeat(kept, lengths)
-    return Ragged(found, offsets, {"weights": weights.astype(np.float32)})
+    each = weights[writer.kinds[:written]]
+    return Ragged(found, offsets, {"weights": each if lengths is None else each.repeat(lengths)})
 
 
 def _replaced(whole: Ragged, places: np.ndarray, parts: Ragged) -> Ragged:
@@ -171,6 +178,7 @@ def _write(
         first = writer.written[0]
         put(writer, PROBLEM, KEPT)
         write_prompt(writer, problem, question_first)
+        writer.kinds[first : writer.written[0]] = PROMPT
         put(writer, SOLUTION, KEPT)
         write_solution(writer, problem, rate, kind, mistakes[i : i + 1])
         put(writer, ANSWER, KEPT)

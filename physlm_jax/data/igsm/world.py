@@ -31,6 +31,7 @@ class IgsmWorld:
         train_bins: they; empty if nothing is held out.
         kind: of the vocabulary: see `tokenizer`.
         order: "pq" or "qp".  retry: mistakes.  longest: in tokens; longer ones are left out.
+        prompt_weight: of the loss of the prompt's tokens.
     """
 
     spec: Spec
@@ -39,6 +40,7 @@ class IgsmWorld:
     order: str = "pq"
     retry: Retry = field(default_factory=Retry)
     longest: int = 0
+    prompt_weight: float = 1.0
 
     @cached_property
     def vocabulary(self) -> Tokenizer:
@@ -64,6 +66,7 @@ class IgsmWorld:
             order=self.order,
             retry=self.retry,
             most=self.longest,
+            prompt_weight=self.prompt_weight,
         )
 
     def held_out(self, op: int = 0, reask: bool = False) -> Spec:
@@ -121,6 +124,7 @@ def world(
     retry_kind: str = "retry",
     retry_mask: str = "none",
     longest: int = 0,
+    prompt_weight: float = 1.0,
 ) -> IgsmWorld:
     """Returns the world that a config describes.
 
@@ -132,6 +136,7 @@ def world(
         vocabulary: "items", "words" or the path of GPT-2's.  order: "pq" or "qp".
         retry_rate, retry_kind, retry_mask: see `Retry`.
         longest: examples of more tokens are left out; 0 for no limit.
+        prompt_weight: of the loss of the prompt's tokens, 1 as in the papers.
 
     Raises:
         InputError: any of these is wrong.
@@ -157,4 +162,4 @@ def world(
     chosen = dataclasses.replace(named(spec), bins=bins, **kept)
     retry = Retry(retry_rate, retry_kind, retry_mask)
     train_bins = () if split == "all" else train
-    return IgsmWorld(chosen, train_bins, vocabulary, order, retry, longest)
+    return IgsmWorld(chosen, train_bins, vocabulary, order, retry, longest, prompt_weight)
