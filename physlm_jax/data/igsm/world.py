@@ -129,7 +129,12 @@ def world(
         raise unknown("order", order, ORDERS, "config.data.order of world 'igsm'")
     if longest < 0:
         raise InputError(f"config.data.longest must be at least 0 (tokens), got {longest}")
-    changes: dict[str, Any] = {"op_max": op_max, "ip_max": ip_max, "op": op, "depths": tuple(depths)}
+    changes: dict[str, Any] = {
+        "op_max": op_max,
+        "ip_max": ip_max,
+        "op": op,
+        "depths": tuple(depths),
+    }
     changes |= {"widths": tuple(widths), "names": names}
     kept = {key: value for key, value in changes.items() if value}
     counts = {"chains": chains, "subcategories": subcategories, "items": items}
