@@ -48,7 +48,7 @@ class Mistake(NamedTuple):
 class Equation(NamedTuple):
     """One ";"-part: `symbol = left operation right = a operation b = result`.
 
-    `x = a = 5` has the operation "" and left "a"; `x = 5` has left "".
+    `x = a = 5` has the operation "" and left "a"; `x = 5` has left "5", a number.
     """
 
     symbol: str

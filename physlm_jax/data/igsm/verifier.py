@@ -62,8 +62,8 @@ def verify(problem: Problem, solution: str, strict: bool = False) -> Verdict:
     if judge.mistake is not None:
         return Verdict(False, judge.mistake, judge.wrong, found.retries, defined)
     needed = problem.arrays.necessary
-    places = {problem.place(p) for p in defined if p is not None}
-    extra = [n for n in places if n < 0 or not needed[n]]
+    places = {p: problem.place(p) for p in defined if p is not None}
+    extra = [p for p, n in places.items() if n < 0 or not needed[n]]
     equations = sum(len(s.equations) for s in found.sentences)
     return Verdict(True, None, None, found.retries, defined, equations - problem.op, len(extra))
 
