@@ -1,5 +1,7 @@
 """A problem made by hand: six instance parameters, one of them not needed, the query of level 2."""
 
+import copy
+
 STATEMENT = (
     " The number of each North Quay's Old Heron equals the sum of each North Quay's Blue Lark and "
     "each Blue Lark's Iron Crate. The number of each Old Heron's Pine Crate equals 2 times as much "
@@ -20,7 +22,7 @@ SOLUTION = (
 )
 TAKEN_BACK = "Define Salt Dock's Old Heron as BACK. Define North Quay's Crate as BACK. "
 
-# Ids of the parameters: Harbor 0, Ship 1, Crate 2.
+# The ids of the parameters: Harbor 0, Ship 1, Crate 2.
 NQ_BL, NQ_OH, SD_OH = [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]
 BL_IC, OH_IC, OH_PC = [0, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]
 NQ_SHIP, NQ_CRATE, SD_SHIP, SD_CRATE = [1, 0, 0, 1], [1, 0, 0, 2], [1, 0, 1, 1], [1, 0, 1, 2]
@@ -72,7 +74,7 @@ def record() -> dict:
             "uses_rng": "const" in formula,
             "deps": [list(a) for a in formula.get("args", [])],
             "value": value,
-            "formula": dict(formula),
+            "formula": copy.deepcopy(formula),
         }
         for param, name, value, formula in _FORMULAS
     ]
@@ -98,7 +100,7 @@ def record() -> dict:
         ],
         "depth": 3,
         "widths": [2, 2, 2],
-        "structure_edges": [param[1:] for param, *_ in _FORMULAS],
+        "structure_edges": [list(param[1:]) for param, *_ in _FORMULAS],
         "params": instances + abstract,
         "solution_order": [list(p) for p in ORDER],
         "query": list(NQ_CRATE),
