@@ -1,4 +1,4 @@
-"""Changes of a solution's text, and of what a solution says, for the tests of the verifier."""
+"""Changes of a solution's text and of what it says, and the checks that they are refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 from collections.abc import Callable
 
 import igsm_reference as reference
+
+from physlm_jax.data import igsm
+from physlm_jax.data.igsm.parsing import KINDS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BINARY = re.compile(r"(\w+) ([-+*]) (\w+) = (\d+) ([-+*]) (\d+) = (\d+)")
@@ -68,3 +71,28 @@ def extras(facts: dict) -> list:
         done.add(options[0])
         found.append(options[0])
     return found
+
+
+def refused(problem: igsm.Problem, text: str, kind: str, sentence: int) -> None:
+    """Checks that both modes refuse a text, for this reason at this sentence."""
+    for strict in (False, True):
+        verdict = igsm.verify(problem, text, strict)
+        assert not verdict.correct and verdict.error is not None
+        assert (verdict.error.kind, verdict.error.sentence) == (kind, sentence), text
+        assert verdict.error.kind in KINDS
+        assert (verdict.unnecessary_op, verdict.unnecessary_params) == (0, 0)
+
+
+def each_sentence(cases: list, change: Callable[[str], str | None], kind: str) -> None:
+    """Applies a change to every sentence that it applies to."""
+    count = 0
+    for problem, _ in cases:
+        whole = steps(problem.solution)
+        for n, sentence in enumerate(whole):
+            other = change(sentence)
+            if other is not None:
+                assert other != sentence
+                text = joined([*whole[:n], other, *whole[n + 1 :]])
+                refused(problem, text, kind, n)
+                count += 1
+    assert count

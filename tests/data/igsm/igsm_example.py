@@ -1,6 +1,7 @@
 """A problem made by hand: six instance parameters, one of them not needed, the query of level 2."""
 
 import copy
+from collections.abc import Iterator
 
 STATEMENT = (
     " The number of each North Quay's Old Heron equals the sum of each North Quay's Blue Lark and "
@@ -107,3 +108,12 @@ def record() -> dict:
         "answer": 14,
         "op": 11,
     }
+
+
+def places(value, path: tuple = ()) -> Iterator[tuple]:
+    """The paths to everything inside a record."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, part in inner:
+        yield (*path, key)
+        if isinstance(part, dict | list):
+            yield from places(part, (*path, key))
