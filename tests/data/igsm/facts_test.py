@@ -2,7 +2,10 @@
 
 import copy
 import json
+import re
+from collections import defaultdict
 
+import igsm_edits as edits
 import igsm_example as example
 import numpy as np
 import pytest
@@ -26,20 +29,26 @@ def test_there_and_back(problems, records, world):
             np.testing.assert_array_equal(ours, theirs)
 
 
+def sentences(prompt):
+    """The statement's sentences in alphabetical order, and the question."""
+    parts = prompt[1:].replace("have? ", "have?. ").removesuffix(".").split(". ")
+    return sorted(parts)
+
+
+def in_order(solution):
+    """The solution with letters a, b, .. in the order in which they appear."""
+    symbols = iter(edits.LETTERS)
+    named = defaultdict(lambda: next(symbols))
+    return re.sub("(?<= )[a-zA-Z](?=[ ;.])", lambda match: named[match[0]], solution)
+
+
 @pytest.mark.parametrize("world", ["med", "reask"])
 def test_texts_differ_in_letters_and_the_order_of_sentences_alone(problems, records, world):
-    for problem, facts in list(zip(problems[world], records[world], strict=True))[:30]:
+    for problem, facts in zip(problems[world], records[world], strict=True):
         again = igsm.Problem.from_facts(facts, seed=4)
         for order in ("pq", "qp"):
-            parts = [
-                sorted(p.prompt(order)[1:].replace("? ", "?. ").split(". "))
-                for p in (problem, again)
-            ]
-            stripped = [sorted(s.rstrip(".") for s in some) for some in parts]
-            assert stripped[0] == stripped[1]
-        letters = [again.solution.split(" as ")[1][0], problem.solution.split(" as ")[1][0]]
-        shorter = again.solution.replace(f" {letters[0]}", " @"), problem.solution
-        assert len(shorter[0].replace("@", letters[1])) == len(shorter[1])
+            assert sentences(again.prompt(order)) == sentences(problem.prompt(order))
+        assert in_order(again.solution) == in_order(problem.solution)
 
 
 def test_seeds_choose_letters_and_order():
