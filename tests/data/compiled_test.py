@@ -1,5 +1,10 @@
 """Random streams of compiled code: published values, ranges, laws, the uncompiled twin."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -143,3 +148,26 @@ def test_functions_compile_for_the_types_they_meet():
         return x + x
 
     assert twice(3) == 6 and twice(1.5) == 3.0 and twice.py_func("a") == "aa"
+
+
+def test_code_that_is_kept_follows_what_it_calls(tmp_path):
+    """numba itself looks at the caller's own file alone."""
+    head = "from physlm_jax.data.compiled import compiled\n"
+    (tmp_path / "outer.py").write_text(
+        f"{head}from inner import add\n@compiled\ndef f(x):\n    return 10 * add(x)\n"
+    )
+    root = str(Path(compiled.__file__).parents[2])
+    for one in (1, 2, 2):
+        text = f"{head}@compiled\ndef add(x):\n    return x + {one}\n"
+        (tmp_path / "inner.py").write_text(text)
+        run = subprocess.run(
+            [sys.executable, "-B", "-c", "import outer; print(outer.f(3))"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": root},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        assert int(run.stdout) == 10 * (3 + one)
+    assert len(list((tmp_path / "__pycache__").glob("outer.f*.nbi"))) == 2  # and is kept
