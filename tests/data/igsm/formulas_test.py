@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import igsm_summary as summary
 import numpy as np
 import pytest
 
@@ -38,8 +39,7 @@ def formulas(drawn):
 def is_uniform(counts, cells):
     assert set(counts) == set(cells)
     numbers = np.array([counts[c] for c in cells])
-    expected, degrees = numbers.sum() / len(cells), len(cells) - 1
-    return ((numbers - expected) ** 2 / expected).sum() < degrees + 4 * np.sqrt(2 * degrees)
+    return summary.misfit(numbers, numbers.sum() / len(cells)) < 4
 
 
 def test_sums_and_differences_are_even(formulas):

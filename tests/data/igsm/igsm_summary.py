@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import igsm_law
 import numpy as np
@@ -15,6 +16,7 @@ COUNTED = (
     "depth",
     "items",
     "barren",  # items that contain nothing, though a layer is below theirs
+    "full",  # whether every item contains all of the next layer
     "ip",
     "sentences",
     "unused",  # instance parameters that the query does not need
@@ -68,6 +70,7 @@ def counted(
         len(widths),
         sum(widths),
         sum(widths[:-1]) - len({p[1:3] for p in degrees}),
+        sum(a * b for a, b in pairwise(widths)) == len(degrees),
         len(degrees),
         len(order),
         len(idle),
@@ -122,3 +125,14 @@ def of_drawn(drawn: igsm_law.Drawn) -> tuple:
         -1,
         {p: igsm_law.RNG in used for p, used in uses.items()},
     )
+
+
+def surprise(statistic: float, degrees: int) -> float:
+    """A chi-square statistic as standard deviations of a normal law (Wilson and Hilferty)."""
+    spread = 2 / (9 * degrees)
+    return float(((statistic / degrees) ** (1 / 3) - 1 + spread) / np.sqrt(spread))
+
+
+def misfit(counts: np.ndarray, expected: np.ndarray | float) -> float:
+    """How far counts are from what is expected of them, in the same unit."""
+    return surprise(float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1)

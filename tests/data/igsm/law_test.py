@@ -77,8 +77,7 @@ def test_operations_follow_their_law(ours, name):
     assert spec.op_probabilities[0] == 0 and law.sum() == pytest.approx(1)
     expected = len(op) * law
     counts = np.bincount(op, minlength=spec.op_max + 1)[1:]
-    statistic = ((counts - expected) ** 2 / expected).sum()
-    assert statistic < spec.op_max - 1 + 4 * np.sqrt(2 * (spec.op_max - 1))
+    assert summary.misfit(counts, expected) < 4
     assert op.mean() == pytest.approx(PUBLISHED[name]["op"], abs=4 * error(op, 1e9) + 0.005)
 
 
@@ -144,7 +143,7 @@ def test_problems_that_are_asked_again(spec):
 
 
 def homogeneous(a, b):
-    """How far two samples of integers are from one law: chi-square, in standard deviations."""
+    """How far two samples of integers are from one law, in standard deviations: chi-square."""
     least = min(a.min(), b.min())
     counts = np.array([np.bincount(x - least, minlength=100) for x in (a, b)], float)
     whole = counts.sum(0)
@@ -155,7 +154,7 @@ def homogeneous(a, b):
     degrees = cells.shape[1] - 1
     if not degrees:
         return 0.0
-    return (((cells - expected) ** 2 / expected).sum() - degrees) / np.sqrt(2 * degrees)
+    return summary.surprise(((cells - expected) ** 2 / expected).sum(), degrees)
 
 
 @pytest.mark.parametrize("quantity", [q for q in summary.COUNTED if q != "zero"])

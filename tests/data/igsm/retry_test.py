@@ -3,6 +3,7 @@
 import re
 
 import igsm_reference as reference
+import igsm_summary as summary
 import numpy as np
 import pytest
 
@@ -85,9 +86,7 @@ def test_the_named_ones_are_uniform(problems, records):
     for seed in range(3000):
         drawn += mistakes(facts, igsm.retry(problem, 0.5, "retry", seed))[0][:1]
     counts = np.array([drawn.count(p) for p in options])
-    expected = len(drawn) / len(options)
-    deviation = ((counts - expected) ** 2 / expected).sum() - (len(options) - 1)
-    assert abs(deviation) < 4 * np.sqrt(2 * (len(options) - 1))
+    assert summary.misfit(counts, len(drawn) / len(options)) < 4
 
 
 def test_mistakes_end_when_none_is_left(problems, records):
