@@ -8,8 +8,11 @@ A random stream is a state of one word, uint64[1], that every draw moves on: out
 started at a key. Keys come from `hashing`, so what is drawn is a function of the address alone.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -23,8 +26,20 @@ _S11, _S27, _S30, _S31, _S32 = (np.uint64(s) for s in (11, 27, 30, 31, 32))
 
 
 def compiled(function: F) -> F:
-    """Returns the function, compiled at its first call for the types it is called with."""
+    """Returns the function, compiled at its first call for the types it is called with.
+
+    numba keeps compiled code until the function's own file changes, though what the function calls
+    is compiled into it: so it is kept under a name that changes with every file of the folder.
+    """
+    function.__qualname__ += "-" + _digest(Path(function.__code__.co_filename).parent)
     return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+@lru_cache
+def _digest(folder: Path) -> str:
+    """A word that changes with any source that compiled code of a folder can be made from."""
+    sources = [Path(__file__), *sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 @compiled

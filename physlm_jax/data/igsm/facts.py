@@ -38,12 +38,12 @@ _OUTER_NAMES = {code: name for name, code in OUTER.items()}
 
 
 def write(problem: Problem) -> dict[str, Any]:
-    """Returns the record of a problem."""
+    """Returns the record of a problem, none of whose parts is shared with it or with another."""
     arrays, structure = problem.arrays, problem.arrays.structure
     instances = [p for p in problem.params if p[0] == INSTANCE]
     return {
-        "categories": problem.categories,
-        "items": problem.items,
+        "categories": list(problem.categories),
+        "items": [list(layer) for layer in problem.items],
         "depth": int(structure.depth),
         "widths": structure.widths.tolist(),
         "structure_edges": [[i, j, k] for _, i, j, k in instances],
@@ -67,7 +67,7 @@ def _entry(problem: Problem, n: int) -> dict[str, Any]:
         "in_dependency_graph": bool(arrays.in_graph[n]),
         "necessary": bool(arrays.necessary[n]),
         "uses_rng": bool(arrays.deps.constant[n]),
-        "deps": used,
+        "deps": [list(param) for param in used],
         "value": value if value >= 0 else None,
         "formula": _formula(arrays, n, used) if instance else None,
     }
@@ -118,7 +118,7 @@ class _Reader:
             if self.ids[n][0] == INSTANCE:
                 inner[n], outer[n], constant[n] = self._formula(n, parts)
                 deps.constant[n] = inner[n] == NONE or outer[n] != PLAIN
-                self._agrees(n, "uses_rng", bool(deps.constant[n]))
+            self._agrees(n, "uses_rng", bool(deps.constant[n]))
         in_graph = np.array([self._flag(n, "in_dependency_graph") for n in range(count)], bool)
         self._check_closed(used, in_graph)
         value = evaluate(self.structure, deps, (inner, outer, constant), in_graph)
@@ -207,7 +207,15 @@ class _Reader:
             kind = "instance" if p[0] == INSTANCE else "abstract"
             if found[n].get("type", kind) != kind:
                 raise self._error(self._where(n), f"is of type {kind}")
+            name = self._name(p)
+            if found[n].get("name", name) != name:
+                raise self._error(f"{self._where(n)}.name", f"should be {name!r}")
         return [found[n] for n in range(len(self.ids))]
+
+    def _name(self, param: Id) -> str:
+        t, i, j, k = param
+        what = self.items[i + 1][k] if t == INSTANCE else self.categories[k]
+        return f"{self.items[i][j]}'s {what}"
 
     def _used(self, n: int) -> list[int]:
         """The places of what a parameter uses, in the order of its formula or of its parts."""
@@ -218,7 +226,8 @@ class _Reader:
             raise self._error(f"{where}.deps", "one parameter is there twice")
         if self.ids[n][0] == INSTANCE:
             formula = self._get(self.entries[n], "formula", Mapping, f"{where}.formula")
-            args = [self._place(a, f"{where}.formula") for a in formula.get("args", [])]
+            args = self._get({"args": [], **formula}, "args", list, f"{where}.formula.args")
+            args = [self._place(a, f"{where}.formula") for a in args]
             if sorted(args) != sorted(used):
                 raise self._error(f"{where}.formula", "its args are not the deps")
             return args
@@ -234,17 +243,17 @@ class _Reader:
     def _formula(self, n: int, used: Sequence[int]) -> tuple[int, int, int]:
         where = f"{self._where(n)}.formula"
         formula = self.entries[n]["formula"]
-        kind = formula.get("kind")
+        kind, base = str(formula.get("kind")), str(formula.get("inner"))
         if kind in INNER:
             inner, outer, constant = INNER[kind], PLAIN, 0
         else:
             constant = self._get(formula, "const", int, f"{where}.const")
             if kind == "const":
                 inner, outer = NONE, PLAIN
-            elif kind in OUTER and formula.get("inner") in INNER:
-                inner, outer = INNER[formula["inner"]], OUTER[kind]
+            elif kind in OUTER and base in INNER:
+                inner, outer = INNER[base], OUTER[kind]
             else:
-                raise self._error(where, f"unknown kind {kind!r} or inner {formula.get('inner')!r}")
+                raise self._error(where, f"unknown kind {kind!r} or inner {base!r}")
         if not 0 <= constant < MODULUS:
             raise self._error(f"{where}.const", f"must be in 0..22, got {constant}")
         right = {NONE: len(used) == 0, SINGLE: len(used) == 1, DIFFERENCE: len(used) == 2}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from physlm_jax.data.igsm.formulas import MODULUS
+from physlm_jax.data.igsm.language import LETTERS
 
 KINDS = {
     "empty": "no sentence at all",
@@ -28,6 +29,7 @@ KINDS = {
     "unmarked": "tokens without the marks of a solution's end, or another answer than its value",
 }
 
+_LETTERS = frozenset(letter.strip() for letter in LETTERS)
 _NUMBERS = {str(n): n for n in range(MODULUS)}
 
 
@@ -47,7 +49,7 @@ class Mistake(NamedTuple):
 class Equation(NamedTuple):
     """One ";"-part: `symbol = left operation right = a operation b = result`.
 
-    `x = a = 5` has the operation "" and left "a"; `x = 5` has left "".
+    `x = a = 5` has the operation "" and left "a"; `x = 5` has left "5", a number.
     """
 
     symbol: str
@@ -114,7 +116,7 @@ def _sentence(number: int, text: str, known: set[str]) -> Sentence:
     head, found, symbol = first.rpartition(" as ")
     if not found or not parts or not head.startswith("Define ") or len(head) == 7:
         raise _Stop("define", f"'{first[:60]}'")
-    if len(symbol) != 1 or not symbol.isalpha():
+    if symbol not in _LETTERS:
         raise _Stop("symbol", f"'{symbol}'")
     last = parts[-1]
     if not last.startswith("so "):
@@ -129,7 +131,7 @@ def _sentence(number: int, text: str, known: set[str]) -> Sentence:
 def _equation(text: str, known: set[str]) -> Equation:
     words = text.split(" ")
     symbol = words[0]
-    if len(symbol) != 1 or not symbol.isalpha():
+    if symbol not in _LETTERS:
         raise _Stop("symbol", f"'{symbol}'")
     if symbol in known:
         raise _Stop("twice", f"'{symbol}'")

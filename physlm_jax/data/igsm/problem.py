@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from physlm_jax.data.hashing import example_keys, stream_key
+from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.igsm import formulas
 from physlm_jax.data.igsm.emission import KINDS, ORDERS, Retry
 from physlm_jax.data.igsm.language import NAMES, PIECES
 from physlm_jax.data.igsm.solutions import write_solution
 from physlm_jax.data.igsm.spec import Spec
-from physlm_jax.data.igsm.streams import draw, find_starts
+from physlm_jax.data.igsm.streams import draw, find_starts, problem_keys
 from physlm_jax.data.igsm.structure import INSTANCE
 from physlm_jax.data.igsm.templates import bin_of, template
 from physlm_jax.data.igsm.writing import Writer, new_writer, write_prompt
-from physlm_jax.errors import InputError, unknown
+from physlm_jax.errors import unknown
 
 Id = tuple[int, int, int, int]
 """A parameter: (t, i, j, k), t = 0 how many items (i + 1, k) each item (i, j) has, t = 1 how many
@@ -173,11 +173,9 @@ def sample(spec: Spec, seed: int, start: int, count: int) -> list[Problem]:
     Problem i depends on (spec, seed, i) alone.
 
     Raises:
-        InputError: a negative count, or there are no such problems.
+        InputError: a negative start or count, or there are no such problems.
     """
-    if start < 0 or count < 0:
-        raise InputError(f"iGSM: start and count must be at least 0, got {start} and {count}")
-    begun = find_starts(spec, example_keys(seed, start, count))
+    begun = find_starts(spec, problem_keys(seed, start, count))
     pairs = zip(begun.targets, begun.states, strict=True)
     return [Problem(draw(spec, target, state), spec.all_names) for target, state in pairs]
 

@@ -61,9 +61,9 @@ class Spec:
                 f"op_max {self.op_max} and op {self.op}"
             )
         if not self.bins or not set(self.bins) <= set(ALL_BINS):
+            hint = "" if self.bins else ": no problem would be left"
             raise InputError(
-                f"iGSM: bins must be some of 0..{BINS - 1}, got {list(self.bins)}: no problem "
-                "would be left on one side" * (not self.bins)
+                f"iGSM: bins must be some of 0..{BINS - 1}, got {list(self.bins)}{hint}"
             )
         for name in ("depths", "widths"):
             if not getattr(self, name) or not set(getattr(self, name)) <= set(_SIZES):

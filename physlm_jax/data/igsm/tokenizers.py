@@ -20,6 +20,7 @@ from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
 
 KINDS = ("items", "words")
+_ROLE = re.compile("|".join(map(re.escape, ROLES)))
 _WORD = re.compile("'s| ?(?:(?!'s)[^ ,.;?])+|[,.;?]")
 
 
@@ -110,10 +111,10 @@ class BytePairTokenizer(Tokenizer):
 
     def _match(self, text: str, place: int) -> tuple[Sequence[int], int] | None:
         assert self.pairs is not None
-        for piece, role in enumerate(ROLES):
-            if text.startswith(role, place):
-                return self.spelling[piece], place + len(role)
-        match = byte_pairs.PART.match(text, place)
+        role = _ROLE.search(text, place)
+        if role and role.start() == place:
+            return self.spelling[ROLES.index(role[0])], role.end()
+        match = byte_pairs.PART.match(text, place, role.start() if role else len(text))
         return (self.pairs.encode(match[0]), match.end()) if match else None
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:  # type: ignore[override]
