@@ -9,6 +9,7 @@ import pytest
 
 from physlm_jax.data import igsm, open_world
 from physlm_jax.data.igsm import spec as specs
+from physlm_jax.data.igsm.language import ANSWER
 from physlm_jax.errors import InputError
 
 
@@ -152,10 +153,10 @@ def test_sides_of_the_world():
     assert igsm.world(op_max=6, split="all").spec.bins == igsm.ALL_BINS
     own = igsm.world(op_max=6, train_bins=range(16))
     assert own.spec.bins == tuple(range(16)) and own.held_out().bins == tuple(range(16, 23))
-    assert {p.bin for p in own.problems(3, 30)} <= set(range(16, 23))
-    again = own.problems(3, 10, op=9, reask=True)
+    assert {p.bin for p in igsm.sample(own.held_out(), 3, 0, 30)} <= set(range(16, 23))
+    again = igsm.sample(own.held_out(9, reask=True), 3, 0, 10)
     assert {len(p.arrays.order) for p in again} != {1}
-    assert all(p.op == 9 for p in own.problems(3, 10, op=9))
+    assert all(p.op == 9 for p in igsm.sample(own.held_out(9), 3, 0, 10))
     assert own.held_out(9).op_max == 6
 
 
@@ -178,7 +179,7 @@ def test_prompts_are_how_examples_begin(order):
     for problem, ids in zip(problems, world.examples(4, 0, 10), strict=True):
         prompt = world.prompt(problem)
         assert ids[: len(prompt)].tolist() == prompt
-        assert ids[-3] == world.answer and ids[-1] == world.vocabulary.eos
+        assert ids[-3] == world.vocabulary.role(ANSWER) and ids[-1] == world.vocabulary.eos
 
 
 def test_the_longest():
@@ -228,3 +229,32 @@ def test_numpy_and_numba_alone_make_the_data():
 def test_probabilities_of_operations():
     np.testing.assert_allclose(igsm.MINI.op_probabilities, [0, 5 / 9, 3 / 9, 1 / 9])
     assert specs.sides((0, 5))[1] == tuple(b for b in range(23) if b not in (0, 5))
+
+
+def test_a_prompt_may_weigh_less():
+    plain, light = igsm.world("mini"), igsm.world("mini", retry_rate=0.3, prompt_weight=0.25)
+    assert not plain.examples(0, 0, 3).labels
+    for ids, problem, row in zip(
+        light.examples(0, 0, 20), igsm.sample(light.spec, 0, 0, 20), range(20), strict=True
+    ):
+        weights = light.examples(0, 0, 20).slice(row, row + 1).weights
+        prompt = len(light.prompt(problem)) - 1  # <solution> is no part of it
+        assert (weights[1:prompt] == 0.25).all() and (weights[prompt:] == 1).all()
+        assert len(weights) == len(ids)
+    with pytest.raises(InputError, match="prompt_weight must be at least 0"):
+        igsm.world("mini", prompt_weight=-1).examples(0, 0, 1)
+
+
+def test_a_model_is_judged_by_solution_mark_and_answer():
+    world = igsm.world("mini", split="all")
+    for problem in igsm.sample(world.spec, 1, 0, 10):
+        solution = world.vocabulary.encode(problem.solution).tolist()
+        mark = world.vocabulary.role(ANSWER)
+        number = [world.vocabulary.encode(f" {n}").tolist() for n in range(23)]
+        right = [*solution, mark, *number[problem.answer]]
+        assert world.judge(problem, right).correct
+        assert world.size(problem) == len(world.prompt(problem)) + len(right) + 1
+        for wrong in (solution, right[:-1], [*solution, mark, *number[problem.answer - 1]]):
+            verdict = world.judge(problem, wrong)
+            assert not verdict.correct and verdict.error.kind == "unmarked"
+        assert world.judge(problem, right[1:]).error.kind == "define"
