@@ -162,7 +162,7 @@ class Problem:
         Raises:
             InputError: the record is malformed; the message names the entry.
         """
-        from physlm_jax.data.igsm.facts import read
+        from physlm_jax.data.igsm.reading import read
 
         return read(record, seed)
 
