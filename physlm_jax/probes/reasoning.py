@@ -42,6 +42,7 @@ class Settings:
     cells: tuple[str, ...] = option((), "law, numbers of operations, reask20; all: the usual ones")
     count: int = option(512, "problems of each cell")
     seed: int = option(0, "of the problems, and of the beams' draws")
+    temperature: float = option(0.0, "of drawn solutions; 0: the likeliest token")
     length: int = option(0, "tokens of a whole row; 0: as far as the model reads, at most 2048")
     batch: int = option(128, "problems at once")
 
@@ -150,7 +151,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         run.params,
         stop=world.vocabulary.eos,
         max_length=min(model.max_length, settings.length or 2 * longest),
-        temperature=0.0,
+        temperature=settings.temperature,
         batch=settings.batch,
     )
     rows: list[tuple[Cell, ...]] = []
@@ -170,7 +171,8 @@ def measure(run: Run, settings: Settings) -> Measurement:
         "extra params",
         "mistakes",
     )
-    return Measurement("reasoning", header, tuple(rows), {"cells": data})
+    name = "reasoning" + (f"-t{settings.temperature:g}" if settings.temperature else "")
+    return Measurement(name, header, tuple(rows), {"cells": data})
 
 
 def _row(cell: str, found: dict[str, Any]) -> tuple[Cell, ...]:

@@ -78,6 +78,7 @@ def base() -> ConfigDict:
     c.lora = ""  # what to train beside a frozen base, see models.lora.rules; "": everything
 
     c.optimizer = ConfigDict()
+    c.optimizer.kind = "adamw"  # or "muon", for the layers' matrices
     c.optimizer.learning_rate = 3e-4  # peak
     c.optimizer.warmup = 0  # steps
     c.optimizer.schedule = "linear"  # "constant", "linear", "cosine"

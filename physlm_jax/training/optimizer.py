@@ -1,4 +1,4 @@
-"""AdamW with warm-up, a learning-rate schedule and gradient clipping, as the papers use it.
+"""AdamW with warm-up, a learning-rate schedule and gradient clipping, as the papers use it; Muon.
 
 What shapes the program (`Recipe`) is apart from the numbers that flow through it: the numbers live
 in the train state, so that one compiled step serves every learning rate, and the members of a
@@ -17,7 +17,9 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
+from physlm_jax.training.muon import scale_by_muon
 
+KINDS = ("adamw", "muon")
 SCHEDULES = ("constant", "linear", "cosine")
 NUMBERS = (
     "learning_rate",
@@ -38,20 +40,24 @@ class Recipe:
 
     Attributes:
         schedule: "constant", "linear" or "cosine".  steps: updates of the whole run.
+        kind: "adamw", or "muon" for the matrices of the layers (see `muon`).
         clipped: whether gradients are clipped.
     """
 
     schedule: str
     steps: int
     clipped: bool
+    kind: str = "adamw"
 
 
 def recipe(config: ConfigDict, steps: int) -> Recipe:
     """Returns the structure that config.optimizer asks for.
 
     Raises:
-        InputError: an unknown schedule, or a number out of range.
+        InputError: an unknown kind or schedule, or a number out of range.
     """
+    if config.kind not in KINDS:
+        raise unknown("optimizer", config.kind, KINDS, "config.optimizer.kind")
     if config.schedule not in SCHEDULES:
         raise unknown("schedule", config.schedule, SCHEDULES, "config.optimizer.schedule")
     if not 0 <= config.warmup <= steps:
@@ -60,7 +66,7 @@ def recipe(config: ConfigDict, steps: int) -> Recipe:
         )
     if config.clip < 0:
         raise InputError(f"config.optimizer.clip must be at least 0 (0: none), got {config.clip}")
-    return Recipe(config.schedule, steps, config.clip > 0)
+    return Recipe(config.schedule, steps, config.clip > 0, config.kind)
 
 
 def numbers(config: ConfigDict) -> dict[str, np.float32]:
@@ -106,19 +112,24 @@ def _last(path: Any) -> str:
 
 
 def make_optimizer(recipe: Recipe, numbers: Numbers) -> optax.GradientTransformation:
-    """Returns AdamW (decoupled decay scaled by the learning rate) behind global-norm clipping.
+    """Returns AdamW or Muon, behind global-norm clipping.
+
+    Decay is decoupled and scaled by the learning rate.
 
     Args:
         numbers: see `NUMBERS`; may be traced.
     """
-    adamw = optax.adamw(
-        schedule(recipe, numbers),
-        b1=numbers["beta1"],
-        b2=numbers["beta2"],
-        eps=numbers["epsilon"],
-        weight_decay=numbers["weight_decay"],
-        mask=decayed,
-    )
+    rate = schedule(recipe, numbers)
+    betas = (numbers["beta1"], numbers["beta2"], numbers["epsilon"])
+    decay = numbers["weight_decay"]
+    if recipe.kind == "muon":
+        optimizer = optax.chain(
+            scale_by_muon(*betas),
+            optax.add_decayed_weights(decay, decayed),
+            optax.scale_by_learning_rate(rate),
+        )
+    else:
+        optimizer = optax.adamw(rate, *betas, weight_decay=decay, mask=decayed)
     if not recipe.clipped:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(numbers["clip"]), adamw)
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(numbers["clip"]), optimizer)

@@ -13,6 +13,7 @@ from physlm_jax.training.optimizer import numbers, recipe
 
 def settings(**changes):
     values = {
+        "kind": "adamw",
         "learning_rate": 0.1,
         "warmup": 2,
         "schedule": "linear",
