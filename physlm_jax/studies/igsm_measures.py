@@ -40,8 +40,8 @@ from physlm_jax.training.checkpoint import Run
 
 Trained = Mapping[str, tuple[Run, ...]]
 COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
-# The letter of a symbol is nearly uniform over 52, and the likeliest one is the same every time, which
-# small models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
+# Letters of symbols are nearly uniform, and the likeliest one is the same every time, which small
+# models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
 TEMPERATURE = {"laptop": 0.3, "gpu": 0.0, "paper": 0.0}
 PROBE = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {"steps": 200, "batch": 24, "fresh": 100, "count": 512},
