@@ -9,7 +9,8 @@ The argument is "world,scale" with optional ",key=value" settings:
          med   up to 15 operations and 20 instance parameters (iGSM-med)
          hard  up to 21 and 28 (iGSM-hard)
   scale  laptop  mini alone, with four names of a kind and at most four instance parameters; loss of
-                 the solutions alone; Muon; 4 layers x 64, rows of whole problems; minutes on 2 cores
+                 the solutions alone; Muon; 4 layers x 64, rows of whole problems; minutes on 2
+                 cores
          gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens
          paper   med and hard: GPT2-12-12 and the tokens of section 5.2's table (GPT-2's byte pairs
                  with vocabulary=FOLDER of yours; the words of names without)

@@ -77,6 +77,7 @@ def tokens(
     retry: Retry | None = None,
     most: int = 0,
     prompt_weight: float = 1.0,
+    symbol_weight: float = 1.0,
 ) -> Ragged:
     """Returns examples start..start+count-1 of the stream `seed` as tokens.
 
@@ -87,7 +88,8 @@ def tokens(
         order: "pq", the statement first, or "qp", the question first.
         retry: mistakes in the solutions; None for none.
         most: longer examples are drawn anew, in tokens; 0 for no limit.
-        prompt_weight: of the loss of the prompt's tokens; the papers' models read all alike.
+        prompt_weight, symbol_weight: of the loss of the prompt's tokens, and of the letters that
+            new symbols get, which nobody can tell beforehand; the papers' models read all alike.
 
     Returns:
         A Ragged, with the label `weights`, float32[total], if not all tokens weigh 1.
@@ -98,10 +100,13 @@ def tokens(
     if order not in ORDERS:
         raise unknown("order", order, ORDERS, "iGSM")
     vocabulary.check(spec)
-    if prompt_weight < 0:
-        raise InputError(f"iGSM: prompt_weight must be at least 0, got {prompt_weight}")
+    if min(prompt_weight, symbol_weight) < 0:
+        raise InputError(
+            "iGSM: prompt_weight and symbol_weight must be at least 0, got "
+            f"{prompt_weight} and {symbol_weight}"
+        )
     retry = retry or Retry()
-    weights = np.array([1, *MASKS[retry.mask], prompt_weight], np.float32)
+    weights = np.array([1, *MASKS[retry.mask], prompt_weight, symbol_weight], np.float32)
     keys = problem_keys(seed, start, count)
     found = _spelled(spec, vocabulary, keys, order, retry, weights)
     limit = most or np.iinfo(np.int64).max

@@ -20,6 +20,7 @@ from physlm_jax.data.igsm.formulas import (
 from physlm_jax.data.igsm.language import LETTER, NUMBER, mark, phrase
 from physlm_jax.data.igsm.writing import (
     KEPT,
+    SYMBOL,
     WRONG_FRAME,
     WRONG_NAME,
     Writer,
@@ -63,7 +64,7 @@ def write_solution(
         put(writer, _DEFINE, KEPT)
         write_name(writer, problem, p, KEPT)
         put(writer, _AS, KEPT)
-        put(writer, symbol[p], KEPT)
+        put(writer, symbol[p], SYMBOL)
         put(writer, _SEMICOLON, KEPT)
         _write_formula(writer, problem, symbol, used, p)
         put(writer, _STOP, KEPT)
@@ -139,7 +140,7 @@ def _fold(
 ) -> Term:
     """Writes `X = a + b = 3 + 4 = 7;` with a fresh letter X; returns X."""
     piece = _letter(problem, used)
-    put(writer, piece, KEPT)
+    put(writer, piece, SYMBOL)
     value = _write_calculation(writer, operation, a, b)
     put(writer, _SEMICOLON, KEPT)
     return Term(piece, value)

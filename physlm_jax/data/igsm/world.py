@@ -31,7 +31,7 @@ class IgsmWorld:
         train_bins: they; empty if nothing is held out.
         kind: of the vocabulary: see `tokenizer`.
         order: "pq" or "qp".  retry: mistakes.  longest: in tokens; longer ones are left out.
-        prompt_weight: of the loss of the prompt's tokens.
+        prompt_weight, symbol_weight: of the loss of the prompt's tokens, of new letters.
     """
 
     spec: Spec
@@ -41,6 +41,7 @@ class IgsmWorld:
     retry: Retry = field(default_factory=Retry)
     longest: int = 0
     prompt_weight: float = 1.0
+    symbol_weight: float = 1.0
 
     @cached_property
     def vocabulary(self) -> Tokenizer:
@@ -67,6 +68,7 @@ class IgsmWorld:
             retry=self.retry,
             most=self.longest,
             prompt_weight=self.prompt_weight,
+            symbol_weight=self.symbol_weight,
         )
 
     def held_out(self, op: int = 0, reask: bool = False) -> Spec:
@@ -125,6 +127,7 @@ def world(
     retry_mask: str = "none",
     longest: int = 0,
     prompt_weight: float = 1.0,
+    symbol_weight: float = 1.0,
 ) -> IgsmWorld:
     """Returns the world that a config describes.
 
@@ -136,7 +139,8 @@ def world(
         vocabulary: "items", "words" or the path of GPT-2's.  order: "pq" or "qp".
         retry_rate, retry_kind, retry_mask: see `Retry`.
         longest: examples of more tokens are left out; 0 for no limit.
-        prompt_weight: of the loss of the prompt's tokens, 1 as in the papers.
+        prompt_weight, symbol_weight: of the loss of the prompt's tokens and of the letters of new
+            symbols, 1 as in the papers.
 
     Raises:
         InputError: any of these is wrong.
@@ -162,4 +166,5 @@ def world(
     chosen = dataclasses.replace(named(spec), bins=bins, **kept)
     retry = Retry(retry_rate, retry_kind, retry_mask)
     train_bins = () if split == "all" else train
-    return IgsmWorld(chosen, train_bins, vocabulary, order, retry, longest, prompt_weight)
+    weights = (prompt_weight, symbol_weight)
+    return IgsmWorld(chosen, train_bins, vocabulary, order, retry, longest, *weights)

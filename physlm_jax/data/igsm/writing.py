@@ -12,8 +12,8 @@ from physlm_jax.data.igsm.formulas import DIFFERENCE, NONE, PLAIN, SINGLE, TIMES
 from physlm_jax.data.igsm.language import NAMES, NUMBER, mark, phrase
 from physlm_jax.data.igsm.structure import INSTANCE
 
-# kinds of pieces; of a BACK sentence its name, and the rest of it
-KEPT, WRONG_NAME, WRONG_FRAME, PROMPT = 0, 1, 2, 3
+# kinds of pieces: of a BACK sentence its name, and the rest of it; the letter of a new symbol
+KEPT, WRONG_NAME, WRONG_FRAME, PROMPT, SYMBOL = 0, 1, 2, 3, 4
 
 _THE_NUMBER = phrase("The number of each")
 _EQUALS = phrase("equals")

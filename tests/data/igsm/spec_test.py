@@ -241,7 +241,7 @@ def test_a_prompt_may_weigh_less():
         prompt = len(light.prompt(problem)) - 1  # <solution> is no part of it
         assert (weights[1:prompt] == 0.25).all() and (weights[prompt:] == 1).all()
         assert len(weights) == len(ids)
-    with pytest.raises(InputError, match="prompt_weight must be at least 0"):
+    with pytest.raises(InputError, match="prompt_weight and symbol_weight must be"):
         igsm.world("mini", prompt_weight=-1).examples(0, 0, 1)
 
 
