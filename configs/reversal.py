@@ -8,7 +8,7 @@ The argument is "task,scale" with optional ",key=value" settings:
          biographies  names asked from dates and other attributes (section 4.2)
          facts        invented people of a folder of yours, path=FOLDER (section 4.4)
          celebrities  parents and children of a table of yours, path=FILE (section 4.3)
-  scale  laptop  2 layers x 128 (biographies 64) on 200 pairs or 60 people; half a minute to four
+  scale  laptop  2 layers x 128 (biographies 64) on 200 pairs or 100 people; half a minute to four
                  on 2 cores
          gpu     4 layers x 256 on 2000 pairs or 2000 people; minutes on one large accelerator
          paper   symbolic: 10,000 pairs, 8 layers x 512 (the paper's sizes are not known: a guess);
@@ -91,13 +91,13 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
 
 
 def _biographies(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
-    people = {"laptop": 60, "gpu": 2000, "paper": 100_000}[scale]
+    people = {"laptop": 100, "gpu": 2000, "paper": 100_000}[scale]
     _mix(c, "biographies", chosen, {"people": people})
     c.pipeline.length, c.pipeline.mode = 128, "best_fit"
     c.optimizer.clip, c.optimizer.final_fraction = 1.0, 0.1
     c.optimizer.warmup, c.optimizer.learning_rate = 100, 3e-3
     if scale == "laptop":
-        c.steps, c.batch = 800, 16
+        c.steps, c.batch = 1200, 16
         c.optimizer.weight_decay = 1.0
         c.model.layers, c.model.width, c.model.heads, c.model.mlp_ratio = 2, 64, 4, 2.0
     elif scale == "gpu":
