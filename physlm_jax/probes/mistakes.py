@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physlm_jax.data.igsm import IgsmWorld, Problem, Verdict, computable
-from physlm_jax.decoding.interface import transformer_sampler
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement
-from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, readable, solve
+from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, solve, solver
 from physlm_jax.probes.variable_fit import ADAPTER, predict
 from physlm_jax.probes.variable_tasks import Asked, Reading
 from physlm_jax.probes.variables import Settings as ProbeSettings
@@ -95,15 +94,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         adapter=settings.adapter, steps=settings.steps, batch=settings.batch, seed=settings.seed
     )
     probes = {task: fitted(run, run.params, task, fitting) for task in TASKS}
-    model = readable(run.model)
-    sampler = transformer_sampler(
-        model,
-        run.params,
-        stop=world.vocabulary.eos,
-        max_length=min(model.max_length, 2 * longest),
-        temperature=0.0,
-        batch=settings.batch,
-    )
+    sampler = solver(run, batch=settings.batch)
     rows: list[tuple[Cell, ...]] = []
     data: dict[str, Any] = {}
     for cell in settings.cells:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.igsm import HARD, MED, IgsmWorld, Problem, Verdict, sample
 from physlm_jax.data.ragged import Ragged
-from physlm_jax.decoding.interface import Sampler, transformer_sampler
+from physlm_jax.decoding.interface import Sampler, beam_sampler, transformer_sampler
 from physlm_jax.errors import InputError
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.probes.fitting import option
@@ -43,6 +43,7 @@ class Settings:
     count: int = option(512, "problems of each cell")
     seed: int = option(0, "of the problems, and of the beams' draws")
     temperature: float = option(0.0, "of drawn solutions; 0: the likeliest token")
+    width: int = option(1, "beams, drawn as the papers' beam-sample; 1: none")
     length: int = option(0, "tokens of a whole row; 0: as far as the model reads, at most 2048")
     batch: int = option(128, "problems at once")
 
@@ -117,6 +118,34 @@ def solve(world: IgsmWorld, sampler: Sampler, problems: Sequence[Problem], seed:
     return Outcome(tuple(problems), tuple(verdicts), tuple(written))
 
 
+def solver(
+    run: Run,
+    *,
+    temperature: float = 0.0,
+    width: int = 1,
+    length: int = 0,
+    batch: int = 128,
+    stop: int = -1,
+) -> Sampler:
+    """Returns what writes solutions with a run's model: token by token, or with beams.
+
+    Args:
+        temperature: 0 for the likeliest token; of beams 1 if it is 0.
+        width: beams, drawn (beam-sample); 1 for none.
+        length: tokens of a whole row; 0 for twice the longest of training, if the model reads them.
+        stop: the id that ends what is written; -1 for the end of an example.
+    """
+    world, model = as_igsm(run.world), readable(run.model, length)
+    longest = world.longest or run.config.pipeline.length
+    ends = world.vocabulary.eos if stop < 0 else stop
+    room: dict[str, int] = {"max_length": min(model.max_length, length or 2 * longest)}
+    room |= {"batch": batch, "stop": ends}
+    if width > 1:
+        heat = temperature or 1.0
+        return beam_sampler(model, run.params, width=width, sample=True, temperature=heat, **room)
+    return transformer_sampler(model, run.params, temperature=temperature, **room)
+
+
 def readable(model: TransformerConfig, length: int = 0) -> TransformerConfig:
     """Returns the model with rows as long as generation may need, where its positions allow."""
     if model.position == "learned":
@@ -145,13 +174,11 @@ def measure(run: Run, settings: Settings) -> Measurement:
     """
     world = as_igsm(run.world)
     longest = world.longest or run.config.pipeline.length
-    model = readable(run.model, settings.length)
-    sampler = transformer_sampler(
-        model,
-        run.params,
-        stop=world.vocabulary.eos,
-        max_length=min(model.max_length, settings.length or 2 * longest),
+    sampler = solver(
+        run,
         temperature=settings.temperature,
+        width=settings.width,
+        length=settings.length,
         batch=settings.batch,
     )
     rows: list[tuple[Cell, ...]] = []
@@ -172,6 +199,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         "mistakes",
     )
     name = "reasoning" + (f"-t{settings.temperature:g}" if settings.temperature else "")
+    name += f"-beams{settings.width}" if settings.width > 1 else ""
     return Measurement(name, header, tuple(rows), {"cells": data})
 
 

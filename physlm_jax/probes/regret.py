@@ -17,12 +17,12 @@ import numpy as np
 from physlm_jax.data.igsm import IgsmWorld, Problem, computable
 from physlm_jax.data.igsm.language import ANSWER, START, STOP
 from physlm_jax.data.ragged import Ragged
-from physlm_jax.decoding.interface import Sampler, beam_sampler, transformer_sampler
+from physlm_jax.decoding.interface import Sampler
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models.transformer import Params
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement, joined
-from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, readable, solve
+from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, solve, solver
 from physlm_jax.probes.variable_fit import ADAPTER, Probe, predict
 from physlm_jax.probes.variable_tasks import Asked
 from physlm_jax.probes.variables import Settings as ProbeSettings
@@ -211,7 +211,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         detectors["probe"] = probing(world, *fitted(run, run.params, "can_next", fitting))
     if "perfect" in settings.detectors:
         detectors["perfect"] = perfect
-    whole, steady, random = _samplers(run, settings, longest)
+    whole, steady, random = _samplers(run, settings)
     data: dict[str, Any] = {}
     rows: list[tuple[Cell, ...]] = []
     for cell in settings.cells:
@@ -230,17 +230,11 @@ def measure(run: Run, settings: Settings) -> Measurement:
     return Measurement(name, header, tuple(rows), {"cells": data})
 
 
-def _samplers(run: Run, settings: Settings, longest: int) -> tuple[Sampler, Sampler, Sampler]:
+def _samplers(run: Run, settings: Settings) -> tuple[Sampler, Sampler, Sampler]:
     """Of whole solutions, of sentences, and of sentences drawn anew."""
-    world, model = as_igsm(run.world), readable(run.model)
-    stop = int(world.vocabulary.encode(".")[0])
-    room = {"max_length": min(2 * longest, model.max_length), "batch": settings.batch}
-
-    def make(stop: int, drawn: bool) -> Sampler:
-        if settings.width > 1:
-            width = settings.width
-            return beam_sampler(model, run.params, stop=stop, width=width, sample=True, **room)
-        temperature = 1.0 if drawn else 0.0
-        return transformer_sampler(model, run.params, stop=stop, temperature=temperature, **room)
-
-    return make(world.vocabulary.eos, False), make(stop, False), make(stop, True)
+    stop = int(as_igsm(run.world).vocabulary.encode(".")[0])
+    whole = solver(run, width=settings.width, batch=settings.batch)
+    steady = solver(run, width=settings.width, batch=settings.batch, stop=stop)
+    if settings.width > 1:
+        return whole, steady, steady
+    return whole, steady, solver(run, temperature=1.0, batch=settings.batch, stop=stop)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from physlm_jax.decoding.interface import Sampler, beam_sampler, transformer_sampler
 from physlm_jax.probes import mistakes as mistakes_probe
 from physlm_jax.probes import regret as regret_probe
 from physlm_jax.probes import variables as variables_probe
@@ -20,8 +19,8 @@ from physlm_jax.probes.reasoning import (
     Outcome,
     as_igsm,
     problems_of,
-    readable,
     solve,
+    solver,
     usual_cells,
 )
 from physlm_jax.studies import statistics
@@ -99,17 +98,7 @@ def outcome(run: Run, cell: str, scale: str, width: int = 1) -> Outcome:
     """Returns what a run's model makes of a cell: token by token, or with beams that are drawn."""
     world = as_igsm(run.world)
     longest = world.longest or run.config.pipeline.length
-    model = readable(run.model)
-    room: dict[str, int] = {"max_length": min(model.max_length, 2 * longest), "batch": 128}
-    sampler: Sampler
-    if width > 1:
-        sampler = beam_sampler(
-            model, run.params, stop=world.vocabulary.eos, width=width, sample=True, **room
-        )
-    else:
-        sampler = transformer_sampler(
-            model, run.params, stop=world.vocabulary.eos, temperature=TEMPERATURE[scale], **room
-        )
+    sampler = solver(run, temperature=TEMPERATURE[scale], width=width)
     return solve(world, sampler, problems_of(world, cell, 0, COUNT[scale], longest), 0)
 
 

@@ -18,7 +18,7 @@ from physlm_jax.data.igsm.solutions import MISS, RETRY, WEAK, WEAK_OR_SAME, writ
 from physlm_jax.data.igsm.spec import Spec
 from physlm_jax.data.igsm.streams import Starts, find_starts, problem_keys
 from physlm_jax.data.igsm.structure import Sizes
-from physlm_jax.data.igsm.tokenizers import Tokenizer
+from physlm_jax.data.igsm.tokenizers import Tokenizer, tokenizer
 from physlm_jax.data.igsm.writing import (
     KEPT,
     PROMPT,
@@ -68,7 +68,7 @@ class Retry:
 
 def tokens(
     spec: Spec,
-    vocabulary: Tokenizer,
+    vocabulary: Tokenizer | str,
     seed: int,
     start: int,
     count: int,
@@ -84,7 +84,8 @@ def tokens(
     Example i is that of `sample`'s problem i, unless that one is too long.
 
     Args:
-        vocabulary: how pieces are spelled; of the same specification.
+        vocabulary: how pieces are spelled; of the same specification, or the kind of one (see
+            `tokenizer`).
         order: "pq", the statement first, or "qp", the question first.
         retry: mistakes in the solutions; None for none.
         most: longer examples are drawn anew, in tokens; 0 for no limit.
@@ -99,6 +100,8 @@ def tokens(
     """
     if order not in ORDERS:
         raise unknown("order", order, ORDERS, "iGSM")
+    if isinstance(vocabulary, str):
+        vocabulary = tokenizer(spec, vocabulary)
     vocabulary.check(spec)
     if min(prompt_weight, symbol_weight) < 0:
         raise InputError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,7 @@ class BytePairTokenizer(Tokenizer):
         return self.pairs.decode([int(i) for i in ids], roles)
 
 
+@lru_cache(maxsize=16)
 def tokenizer(spec: Spec, kind: str = "items") -> Tokenizer:
     """Returns a vocabulary of a specification.
 
