@@ -75,10 +75,13 @@ class _Judge:
 
     def __init__(self, problem: Problem, strict: bool) -> None:
         self.problem, self.strict = problem, strict
-        self.places = {
-            name: (i, j) for i, layer in enumerate(problem.items) for j, name in enumerate(layer)
-        }
-        self.layers = {name: k for k, name in enumerate(problem.categories)}
+        self.places: dict[str, tuple[int, int]] = {}  # of items
+        self.layers: dict[str, int] = {}  # of categories
+        for i, row in enumerate(problem.arrays.names.tolist()):  # nothing is kept on the problem
+            for j, name in enumerate(row[:-1]):
+                if name >= 0:
+                    self.places[problem.names[name]] = i, j
+            self.layers[problem.names[row[-1]]] = i
         self.values: dict[str, int] = {}
         self.behind = {"": 0}  # the parameters behind a letter, bit n for the n-th
         self.terms: dict[str, Any] = {}  # the expression behind a letter, in strict mode
