@@ -66,6 +66,8 @@ def get_config(arg: str = "mini,laptop") -> ConfigDict:
         raise InputError(f"configs/igsm.py: time must be 1 or 2, got '{chosen['time']}'")
     if chosen["model"]:
         _size(c, chosen["model"])
+    if scale == "paper" and c.model.layers * c.model.width > 10_500:  # else it leaves the chip
+        c.model.remat = "dots"
     _data(c, world, scale, chosen)
     if chosen["tune"]:
         c.base.run = "@" + ",".join([world, scale, *(s for s in settings if _is_of_base(s))])
