@@ -27,7 +27,7 @@ The argument is "world,scale" with optional ",key=value" settings:
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, set_data
+from physlm_jax.training.config import base, read_settings, set_data
 
 WORLDS = ("mini", "med", "hard")
 SCALES = {"mini": ("laptop", "gpu"), "med": ("gpu", "paper"), "hard": ("gpu", "paper")}
@@ -50,12 +50,7 @@ def get_config(arg: str = "mini,laptop") -> ConfigDict:
         raise unknown("world", world, WORLDS, "configs/igsm.py")
     if scale not in SCALES[world]:
         raise unknown("scale", scale, SCALES[world], f"configs/igsm.py:{world}")
-    chosen = dict(SETTINGS)
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        if key not in SETTINGS:
-            raise unknown("setting", key, SETTINGS, "configs/igsm.py")
-        chosen[key] = value
+    chosen = read_settings(settings, SETTINGS, "configs/igsm.py")
     c = base()
     c.name = " ".join([world, *settings])
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, world)

@@ -18,7 +18,7 @@ rules (adapt). The argument is "base,scale" or "adapt,scale[,which=...][,rank=..
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, set_data
+from physlm_jax.training.config import base, read_settings, set_data
 
 SCALES = ("laptop", "gpu", "paper")
 ALPHA = 16
@@ -33,12 +33,8 @@ def get_config(arg: str = "adapt,laptop,which=qv,rank=4") -> ConfigDict:
         raise unknown("part", part, ("base", "adapt"), "configs/lora.py")
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES, "configs/lora.py")
-    chosen = {"which": "qv", "rank": "4"}
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        if key not in chosen or part == "base":
-            raise unknown("setting", key, () if part == "base" else chosen, "configs/lora.py")
-        chosen[key] = value
+    allowed = {} if part == "base" else {"which": "qv", "rank": "4"}
+    chosen = read_settings(settings, allowed, "configs/lora.py")
     c = base()
     c.name = " ".join([part, *settings])
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, part == "adapt")

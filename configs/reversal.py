@@ -29,7 +29,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, set_data
+from physlm_jax.training.config import base, read_settings, set_data
 
 TASKS = ("symbolic", "biographies", "facts", "celebrities")
 SCALES = ("laptop", "gpu", "paper")
@@ -43,12 +43,7 @@ def get_config(arg: str = "symbolic,laptop,kind=entity") -> ConfigDict:
         raise unknown("task", task, TASKS, "configs/reversal.py")
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES, "configs/reversal.py")
-    chosen = dict(SETTINGS)
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        if key not in SETTINGS:
-            raise unknown("setting", key, SETTINGS, "configs/reversal.py")
-        chosen[key] = value
+    chosen = read_settings(settings, SETTINGS, "configs/reversal.py")
     for key in ("k", "length"):
         if not chosen[key].isdigit():
             raise InputError(f"configs/reversal.py: {key} must be a number, got '{chosen[key]}'")

@@ -27,6 +27,7 @@ from physlm_jax.probes.measurement import Cell, Measurement
 if TYPE_CHECKING:
     from physlm_jax.training.checkpoint import Run
 
+TYPES = ("instance", "abstract")  # of parameters
 UNPARSED = ("empty", "unfinished", "define", "symbol", "twice", "undefined", "binary")
 LONGEST = 2048  # tokens of a whole row, as the papers generate
 PAPER_CELLS = {
@@ -72,6 +73,7 @@ class Outcome:
             "error": math.sqrt(share * (1 - share) / n),
             "parsed": 1 - sum(kinds[kind] for kind in UNPARSED) / n,
             "mistakes": dict(kinds.most_common()),
+            "first_wrong": dict(Counter(TYPES[v.wrong[0]] for v in wrong if v.wrong)),
             "retries_right": _mean([v.retries for v in right]),
             "retries_wrong": _mean([v.retries for v in wrong]),
             "unnecessary_op": _mean([v.unnecessary_op for v in right]),

@@ -41,8 +41,9 @@ class Draft:
 
     Attributes:
         problem: what is solved.  prompt: its ids.  text: ids of the finished sentences.
-        known: places of the parameters computed so far.  names: the sentences' names.
-        tries: sentences drawn anew.  done: whether the answer is written, or there is no more room.
+        known: places of the parameters computed so far.
+        tries: sentences drawn anew.  again: whether the next one is.
+        done: whether the answer is written, or there is no more room.
     """
 
     problem: Problem

@@ -114,21 +114,28 @@ def accuracy(trained: Trained, scale: str) -> Measurement:
     figures: list[Figure] = []
     exhibits = tables(trained, scale)
     for argument, each in trained.items():
-        for cell, paper in _cells(each[0], "accuracy", "beam1"):
-            figures.append(
-                Figure.of(
-                    f"{label(argument)}, {_said(cell)}",
-                    right(each, cell, scale),
-                    100,
-                    seeds=len(each),
-                    paper=paper,
-                    unit="%",
-                )
-            )
+        figures += _by_cell(argument, each, scale, "accuracy", "beam1")
         figures.append(_parsed(argument, each, scale))
         exhibits += [_taxonomy(argument, each, scale), _written(argument, each[0], scale)]
         exhibits.append(learning_curve(label(argument), each))
     return Measurement(tuple(figures), tuple(exhibits))
+
+
+def _by_cell(
+    argument: str, each: Sequence[Run], scale: str, section: str, row: str
+) -> list[Figure]:
+    """Accuracy in every cell, beside the papers' row of one of their tables."""
+    return [
+        Figure.of(
+            f"{label(argument)}, {_said(cell)}",
+            right(each, cell, scale),
+            100,
+            seeds=len(each),
+            paper=paper,
+            unit="%",
+        )
+        for cell, paper in _cells(each[0], section, row)
+    ]
 
 
 def _said(cell: str) -> str:
@@ -237,17 +244,7 @@ def retries(trained: Trained, scale: str) -> Measurement:
         for cell, paper in _cells(each[0], "retry_counts", row):
             name = f"{label(argument)}, {_said(cell)}, taken back"
             figures += _mean(name, each, cell, scale, "retries", paper)
-        for cell, paper in _cells(each[0], "retry_rates", row or "0"):
-            figures.append(
-                Figure.of(
-                    f"{label(argument)}, {_said(cell)}",
-                    right(each, cell, scale),
-                    100,
-                    seeds=len(each),
-                    paper=paper,
-                    unit="%",
-                )
-            )
+        figures += _by_cell(argument, each, scale, "retry_rates", row or "0")
     return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
 
 
@@ -280,17 +277,7 @@ def compared(section: str, row: Callable[[Run], str]) -> Callable[[Trained, str]
     def measure(trained: Trained, scale: str) -> Measurement:
         figures: list[Figure] = []
         for argument, each in trained.items():
-            for cell, paper in _cells(each[0], section, row(each[0])):
-                figures.append(
-                    Figure.of(
-                        f"{label(argument)}, {_said(cell)}",
-                        right(each, cell, scale),
-                        100,
-                        seeds=len(each),
-                        paper=paper,
-                        unit="%",
-                    )
-                )
+            figures += _by_cell(argument, each, scale, section, row(each[0]))
         return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
 
     return measure

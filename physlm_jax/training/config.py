@@ -7,6 +7,7 @@ the configuration here, never repeated in it.
 
 import importlib.util
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from physlm_jax.data import World
-from physlm_jax.errors import InputError
+from physlm_jax.errors import InputError, unknown
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.pipeline import PackingConfig
 
@@ -111,6 +112,23 @@ def set_data(config: ConfigDict, world: str, **options: Any) -> None:
     """Names the world of a configuration and its options."""
     with config.unlocked():
         config.data = ConfigDict({"world": world, **options})
+
+
+def read_settings(
+    written: Sequence[str], defaults: Mapping[str, str], where: str
+) -> dict[str, str]:
+    """Returns the settings "key=value" of a configuration's argument, over their defaults.
+
+    Raises:
+        InputError: a key without a default; `where` says in which file.
+    """
+    chosen = dict(defaults)
+    for setting in written:
+        key, _, value = setting.partition("=")
+        if key not in defaults:
+            raise unknown("setting", key, defaults, where)
+        chosen[key] = value
+    return chosen
 
 
 def find(path: str) -> Path:

@@ -22,7 +22,7 @@ BINS = 23
 _INSTANCE, _ABSTRACT = NAMES, NAMES + 1
 _TEXTS = (*PIECES, " Inst", " Inter")
 _FULL_STOP, _SEMICOLON, _OWNS = mark("."), mark(";"), mark("'s")
-ROOM = 8192  # pieces; a solution of 52 operations has some 1200
+ROOM = 2048  # pieces; a solution has at most 20 for each of at most 52 operations
 
 
 @compiled
