@@ -5,8 +5,7 @@ import json
 import igsm_gpt2 as gpt2
 import pytest
 
-from physlm_jax.data import igsm
-from physlm_jax.data.igsm import byte_pairs
+from physlm_jax.data import byte_pairs, igsm
 from physlm_jax.errors import InputError
 
 ROLES = {"<problem>": 222, "<solution>": 223, "<answer>": 224, "<end>": 50256}
