@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
+Whole = int | np.integer[Any]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -43,13 +44,20 @@ def _digest(folder: Path) -> str:
 
 
 @compiled
-def draw_word(state: np.ndarray) -> np.uint64:
-    """The next 64 random bits of a stream."""
-    state[0] += _GOLDEN
-    z = state[0]
+def mix_word(word: np.uint64) -> np.uint64:
+    """`hashing.mix` of one word."""
+    z = word + _GOLDEN
     z = (z ^ (z >> _S30)) * _MIX1
     z = (z ^ (z >> _S27)) * _MIX2
     return z ^ (z >> _S31)
+
+
+@compiled
+def draw_word(state: np.ndarray) -> np.uint64:
+    """The next 64 random bits of a stream."""
+    word = mix_word(state[0])
+    state[0] += _GOLDEN
+    return word
 
 
 @compiled

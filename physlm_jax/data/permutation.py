@@ -6,6 +6,7 @@ bijection for every key, vectorised, the same on every machine. Not for secrets.
 
 import numpy as np
 
+from physlm_jax.data.compiled import Whole, compiled, mix_word
 from physlm_jax.data.hashing import mix
 
 ROUNDS = 6
@@ -44,3 +45,27 @@ def _network(words: np.ndarray, bits: np.ndarray, keys: np.ndarray) -> np.ndarra
         else:
             left = left ^ (mix(right ^ keys) & high_mask)
     return (left << low) | right
+
+
+@compiled
+def permuted_one(index: Whole, size: Whole, key: np.uint64) -> int:
+    """`permuted` of one index, for compiled code."""
+    bits = 1
+    while (1 << bits) < size:
+        bits += 1
+    low = np.uint64(bits >> 1)
+    one = np.uint64(1)
+    low_mask = (one << low) - one
+    high_mask = (one << (np.uint64(bits) - low)) - one
+    word = np.uint64(index)
+    while True:
+        left, right, k = word >> low, word & low_mask, key
+        for i in range(ROUNDS):
+            k = mix_word(k)
+            if i % 2:
+                right ^= mix_word(left ^ k) & low_mask
+            else:
+                left ^= mix_word(right ^ k) & high_mask
+        word = (left << low) | right
+        if word < np.uint64(size):
+            return int(word)

@@ -12,7 +12,13 @@ workers, and where the run was resumed, change nothing in it. The step is the st
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.pipeline.device import HostShare, device_batches, host_share
-from physlm_jax.pipeline.packing import PackingConfig, Rows, pack_block, pack_rows
+from physlm_jax.pipeline.packing import (
+    PackingConfig,
+    Rows,
+    examples_per_block,
+    pack_block,
+    pack_rows,
+)
 from physlm_jax.pipeline.stream import held_out, host_rows, prefetch, stack_rows, stacked, stream
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "Rows",
     "Vocabulary",
     "device_batches",
+    "examples_per_block",
     "held_out",
     "host_rows",
     "host_share",

@@ -4,7 +4,11 @@ Block b holds R rows and is filled from the examples b * 2**32 + j, j = 0, 1, ..
 content is arithmetic: global row g is row g % R of block g // R, whoever asks and in what order.
 The last example of a block is cut (or left out, `best_fit`); the next block starts afresh.
 With one example a row (`single`) nothing is cut or left out: row g is example g, so a world that
-goes through a finite set pass by pass shows each of its members exactly once a pass.
+goes through a finite set pass by pass shows each of its members exactly once a pass. So it does in
+windows with `exact`: a block is the E examples b * E .. b * E + E - 1, one after the other, where E
+is as many as are sure to fit; what is left of the block's last row is padding.
+
+Where BOS and EOS are one token, neighbours in a window share it.
 
 A world may weigh its tokens: the label `weights`, one number a token, is the weight of its loss
 as a target (none: 1 each).
@@ -15,19 +19,23 @@ How rows are laid out is in `concatenate` and `best_fit`; here is how a block ge
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from physlm_jax.data import World
 from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.mixture import Mixture, part_seed, scattered
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.pipeline import best_fit, concatenate
 
 BLOCK_EXAMPLES = 2**32  # example indices that belong to one block
-MODES = ("concatenate", "best_fit", "single")
+MODES = ("concatenate", "exact", "best_fit", "single")
 BLOCKS = 2**32  # so that every index stays below 2**64
+_MEASURED = 4096  # examples whose lengths stand for all
+_SIGMAS = 6  # standard deviations of a block's length that `exact` leaves room for
 
 Rows = dict[str, np.ndarray]
 """tokens, targets, segment_ids, positions int32[B, T] and weights float32[B, T] (0 = no loss)."""
@@ -42,7 +50,8 @@ class PackingConfig:
     Attributes:
         length: T, tokens of a row.
         mode: 'concatenate' (the papers': cut without regard to borders, one segment, all weights
-            1), 'best_fit' (whole examples, one segment each) or 'single' (one example a row).
+            1), 'exact' (the same, of a fixed number of examples a block), 'best_fit' (whole
+            examples, one segment each) or 'single' (one example a row).
         align_bos: rows of 'concatenate' that start at a BOS: 'none' (consecutive windows of a
             stream at a random phase), 'half' (rows 0, 2, .. of a block; the others are
             consecutive windows) or 'all'. Rows of the other modes always do ('none' and 'all' are
@@ -102,12 +111,20 @@ def pack_block(world: World, packing: PackingConfig, seed: int, block: int) -> R
     """
     if not 0 <= block < BLOCKS:
         raise InputError(f"block {block} is out of range: a stream has blocks 0..{BLOCKS - 1}")
-    fill = {"concatenate": _concatenated, "best_fit": _best_fit, "single": _single}[packing.mode]
+    fill = {
+        "concatenate": _concatenated,
+        "exact": _exact,
+        "best_fit": _best_fit,
+        "single": _single,
+    }[packing.mode]
     return fill(world, packing, seed, block)
 
 
 def pack_rows(world: World, packing: PackingConfig, seed: int, rows: range) -> Rows:
     """Returns the global rows rows.start..rows.stop-1 (step 1, not empty) of the stream `seed`."""
+    mixture = world if isinstance(world, Mixture) else getattr(world, "mixture", None)
+    if mixture:
+        return _mixed(mixture, packing, seed, rows)
     size = packing.rows_per_block
     first = rows.start // size
     blocks = range(first, -(-rows.stop // size))
@@ -116,6 +133,17 @@ def pack_rows(world: World, packing: PackingConfig, seed: int, rows: range) -> R
         return parts[0]
     wanted = slice(rows.start - first * size, rows.stop - first * size)
     return {name: np.concatenate([part[name] for part in parts])[wanted] for name in parts[0]}
+
+
+def _mixed(world: Mixture, packing: PackingConfig, seed: int, rows: range) -> Rows:
+    kinds, ranks = world.places(seed, rows)
+    found: list[Rows] = []
+    for number, part in enumerate(world.parts):
+        own = ranks[kinds == number]  # in order, without gaps
+        wanted = range(int(own[0]), int(own[-1]) + 1) if len(own) else range(0)
+        key = part_seed(seed, number)
+        found.append(pack_rows(part, packing, key, wanted) if wanted else {})
+    return scattered(kinds, found)
 
 
 def _concatenated(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
@@ -133,10 +161,63 @@ def _concatenated(world: World, packing: PackingConfig, seed: int, block: int) -
     )
     if packing.align_bos == "half":
         starts = starts.reshape(2, -1).T.reshape(-1)  # aligned, cut, aligned, cut, ...
-    found = concatenate.windows(ragged.tokens, starts, length)
+    return _windows(ragged.tokens, ragged.labels.get("weights"), starts, length)
+
+
+def examples_per_block(world: World, packing: PackingConfig) -> int:
+    """Returns E, the examples of a block of mode 'exact': with them, exposures are arithmetic.
+
+    Lengths are taken from the first examples of a stream; E of them leave six standard deviations
+    of their sum free, so that less than one block in a billion is cut at its end.
+
+    Raises:
+        InputError: not one example is sure to fit.
+    """
+    return _fitting(world, packing)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _fitting(world: World, packing: PackingConfig) -> int:
+    lengths = world.examples(0, 0, _MEASURED).lengths - _shared(world)
+    room = packing.rows_per_block * packing.length + (0 if _shared(world) else 1)
+    mean, spread = float(lengths.mean()), _SIGMAS * float(lengths.std())
+    root = (math.sqrt(spread**2 + 4 * mean * room) - spread) / (2 * mean)
+    if (found := math.floor(root**2 + 1e-9)) < 1:
+        raise InputError(
+            f"packing: a block of {packing.rows_per_block} rows of {packing.length} tokens does "
+            f"not hold one example of some {mean:.0f}; make either larger"
+        )
+    return found
+
+
+def _shared(world: World) -> int:
+    """Tokens that neighbours in a window have in common."""
+    return int(world.vocabulary.bos == world.vocabulary.eos)
+
+
+def _exact(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
+    length, size = packing.length, packing.rows_per_block
+    count = examples_per_block(world, packing)
+    ragged = _checked(world, world.examples(seed, block * count, count), count)
+    weights = ragged.labels.get("weights", np.ones(len(ragged.tokens), np.float32))
+    if _shared(world):  # all but the last without their EOS
+        keep = np.ones(len(ragged.tokens), bool)
+        keep[ragged.offsets[1:-1] - 1] = False
+        ragged, weights = Ragged(ragged.tokens[keep], ragged.offsets), weights[keep]
+    missing = (0, max(0, size * length + 1 - len(ragged.tokens)))
+    tokens = np.pad(ragged.tokens, missing, constant_values=world.vocabulary.pad)
+    starts = length * np.arange(size)
+    return _windows(tokens, np.pad(weights, missing), starts, length)
+
+
+def _windows(
+    tokens: np.ndarray, weighed: np.ndarray | None, starts: np.ndarray, length: int
+) -> Rows:
+    size = len(starts)
+    found = concatenate.windows(tokens, starts, length)
     weights = np.ones((size, length), np.float32)
-    if "weights" in ragged.labels:
-        weights = concatenate.windows(ragged.weights, starts, length)[:, 1:].astype(np.float32)
+    if weighed is not None:
+        weights = concatenate.windows(weighed, starts, length)[:, 1:].astype(np.float32)
     return {
         "tokens": np.ascontiguousarray(found[:, :-1]),
         "targets": np.ascontiguousarray(found[:, 1:]),

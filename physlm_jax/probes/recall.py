@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from physlm_jax.data.reversal import Questions
+from physlm_jax.data.questions import Questions
 from physlm_jax.decoding.interface import Sampler, transformer_sampler
 from physlm_jax.errors import InputError
 from physlm_jax.probes.fitting import option

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physlm_jax.data.permutation import permuted
+from physlm_jax.data.permutation import permuted, permuted_one
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,3 +42,10 @@ def test_each_place_goes_everywhere_equally_often():
     off = counts[~np.eye(4, dtype=bool)]
     assert (np.diag(counts) == 0).all()
     assert ((off - len(keys) / 12) ** 2 / (len(keys) / 12)).sum() < 31.3  # 11 degrees
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 2**40), st.integers(0, 2**40), st.integers(0, 2**64 - 1))
+def test_compiled_code_permutes_alike(size, index, key):
+    one = permuted_one(index % size, size, np.uint64(key))
+    assert one == int(permuted(np.array(index % size), size, key))

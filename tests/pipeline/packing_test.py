@@ -269,7 +269,7 @@ class Weighed(Toy):
         return Ragged(plain.tokens, plain.offsets, {"weights": self.weight(plain.tokens)})
 
 
-@pytest.mark.parametrize("mode", ["concatenate", "best_fit", "single"])
+@pytest.mark.parametrize("mode", ["concatenate", "exact", "best_fit", "single"])
 @pytest.mark.parametrize("stated", [None, 500])  # asked for at once, and bit by bit
 def test_a_world_weighs_the_loss_of_its_tokens_as_targets(mode, stated):
     packing = PackingConfig(16, mode, rows_per_block=8)

@@ -9,6 +9,7 @@ Source: arXiv 2403.13799 (Golovneva, Allen-Zhu, Weston, Sukhbaatar).
 
 from typing import Any
 
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.reversal.kinds import (
     entities,
     mapped,
@@ -18,7 +19,6 @@ from physlm_jax.data.reversal.kinds import (
     words,
 )
 from physlm_jax.data.reversal.mixing import KINDS, ReverseMix
-from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.reversal.source import Listed, Source
 from physlm_jax.data.reversal.tasks import TASKS
 from physlm_jax.errors import InputError, unknown

@@ -17,8 +17,8 @@ import numpy as np
 
 from physlm_jax.data.hashing import below, mix, stream_key
 from physlm_jax.data.permutation import permuted
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.ragged import Ragged
-from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.reversal.source import special
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError, unknown

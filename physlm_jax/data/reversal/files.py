@@ -17,9 +17,9 @@ import numpy as np
 
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.permutation import permuted
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.reversal.detection import flair_tagger
 from physlm_jax.data.reversal.kinds import Span, split
-from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.reversal.source import Listed, special
 from physlm_jax.errors import InputError, unknown
 

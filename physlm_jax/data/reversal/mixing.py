@@ -20,10 +20,10 @@ import numpy as np
 
 from physlm_jax.data.hashing import mix, stream_key
 from physlm_jax.data.permutation import permuted
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.reversal import flat
 from physlm_jax.data.reversal.kinds import segment_keys
-from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.reversal.source import DIRECTION, REV, Source
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError, unknown

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.reversal.kinds import Span, check_spans
-from physlm_jax.data.reversal.questions import Questions
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.permutation import permuted
-from physlm_jax.data.reversal.questions import Questions
+from physlm_jax.data.questions import Questions
 from physlm_jax.data.reversal.source import Listed, special
 from physlm_jax.errors import InputError
 

@@ -1,0 +1,203 @@
+"""Questions as token streams: who is asked about, in what order, with a hint or without.
+
+A task's texts (see `questions`) become lists of pieces and slots, written by compiled code. An
+example is EOS, prompt, [<hint> or <direct>], [hint], answer, EOS; the control token stands where
+the task has hints. Sources: arXiv 2309.14316, section 2.2; 2309.14402, sections 3 to 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from physlm_jax.data.bios.lexicon import LARGEST, Lexicon, lexicon
+from physlm_jax.data.bios.people import (
+    DAY,
+    FIELDS,
+    FIRST,
+    MAJOR,
+    MONTH,
+    NAMED,
+    YEAR,
+    Sizes,
+    draw_person,
+)
+from physlm_jax.data.bios.questions import DIRECT, HINT, QUESTIONS, RULES
+from physlm_jax.data.bios.writing import Script, Writer, put, put_date, put_field, put_id, put_name
+from physlm_jax.data.compiled import Whole, compiled
+
+PROMPT, ANSWER = 0, 1  # roles of tokens
+NO_HINT, PLAIN, HINTED = range(3)  # the task has no hints; it has, and none or one is given
+_NAME, _DATE, _RESULT = range(FIELDS, FIELDS + 3)  # slots after the fields
+_SECOND = 20  # added to the slots of the second person
+_STATE, _EVEN, _MODULO, _NUMBER, _LATER, _DIFFERENCE, _FIND = range(len(RULES))
+_END = -1000
+
+
+class Forms(NamedTuple):
+    """Tasks for compiled code.
+
+    Attributes:
+        prompt, hint, answer: int64[tasks, most]: pieces, slots as -1 - slot, then `_END`.
+        rule, field, modulus: int64[tasks].
+        numbers, answers: first pieces of the numbers and of No, Yes.
+        hinted, direct: the control tokens' pieces.
+    """
+
+    prompt: np.ndarray
+    hint: np.ndarray
+    answer: np.ndarray
+    rule: np.ndarray
+    field: np.ndarray
+    modulus: np.ndarray
+    numbers: int
+    answers: int
+    hinted: int
+    direct: int
+
+
+@lru_cache(maxsize=64)
+def forms(pools: str, tasks: tuple[str, ...]) -> Forms:
+    """Returns tasks, of `QUESTIONS`, as the pools' pieces."""
+    parts = lexicon(pools)
+    asked = [QUESTIONS[task] for task in tasks]
+    return Forms(
+        _padded(parts, [q.prompt for q in asked]),
+        _padded(parts, [q.hint for q in asked]),
+        _padded(parts, [q.answer for q in asked]),
+        np.array([list(RULES).index(q.rule) for q in asked]),
+        np.array([_slot(q.fields[0]) if q.rule != "find" else 0 for q in asked]),
+        np.array([q.modulus for q in asked]),
+        parts.starts["number"],
+        parts.starts["answer"],
+        parts.special(HINT),
+        parts.special(DIRECT),
+    )
+
+
+def _padded(parts: Lexicon, texts: Sequence[str]) -> np.ndarray:
+    made = [
+        [item if isinstance(item, int) else -1 - _slot(item) for item in parts.form(text)]
+        for text in texts
+    ]
+    most = 1 + max(map(len, made))
+    return np.array([row + [_END] * (most - len(row)) for row in made], np.int64)
+
+
+def _slot(name: str) -> int:
+    """The number of a slot: {n}, {A.major}, {birth_month}, .."""
+    who, dot, rest = name.rpartition(".")
+    if dot or name in ("A", "B"):
+        return _slot(rest if dot else "n") + _SECOND * ((who or name) == "B")
+    plain = {"n": _NAME, "birth_date": _DATE, "result": _RESULT}
+    plain |= {"birth_month": MONTH, "birth_day": DAY, "birth_year": YEAR, "first": FIRST}
+    return plain[name] if name in plain else NAMED.index(name)
+
+
+@compiled
+def result(forms: Forms, task: int, one: np.ndarray, other: np.ndarray) -> int:
+    """The piece of a computed answer: a number, or No or Yes.
+
+    Months count from 1, days from 1, majors from 0 (luckiness).
+    """
+    field, rule = forms.field[task], forms.rule[task]
+    first = 0 if field == MAJOR else 1
+    a, b = one[field] + first, other[field] + first
+    if rule == _EVEN:
+        return forms.answers + (a % 2 == 0)
+    if rule == _LATER:
+        return forms.answers + (a > b)
+    number = a
+    if rule == _MODULO:
+        number = a % forms.modulus[task]
+    elif rule == _DIFFERENCE:
+        number = a - b
+    return forms.numbers + LARGEST + number
+
+
+@compiled
+def _say(
+    writer: Writer,
+    script: Script,
+    form: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    computed: int,
+    role: int,
+) -> None:
+    """Writes a form with its slots filled."""
+    first = writer.written[0]
+    for item in form:
+        if item == _END:
+            break
+        if item >= 0:
+            put(writer, script, item, role)
+            continue
+        slot = -1 - item
+        who = other if slot >= _SECOND else one
+        slot %= _SECOND
+        if slot == _NAME:
+            put_name(writer, script, who)
+        elif slot == _DATE:
+            put_date(writer, script, who)
+        elif slot == _RESULT:
+            put(writer, script, computed, role)
+        else:
+            put_field(writer, script, who, slot, role)
+    writer.roles[first : writer.written[0]] = role
+
+
+@compiled
+def write_questions(
+    script: Script,
+    forms: Forms,
+    sizes: Sizes,
+    asked: np.ndarray,
+    eos: Whole,
+    room: int,
+) -> tuple[Writer, np.ndarray]:
+    """Writes examples.
+
+    Args:
+        asked: int64[n, 4]: task, number of the person, number of the second, and NO_HINT..HINTED.
+        room: tokens that no example has more of.
+    Returns:
+        the writer, with roles PROMPT and ANSWER, and int64[n + 1], where each example begins.
+    """
+    count = len(asked)
+    offsets = np.zeros(count + 1, np.int64)
+    writer = Writer(
+        np.empty(count * room, np.int32), np.empty(count * room, np.uint8), np.zeros(1, np.int64)
+    )
+    one, other = np.empty(FIELDS, np.int32), np.empty(FIELDS, np.int32)
+    for i in range(count):
+        task, hint = asked[i, 0], asked[i, 3]
+        draw_person(sizes, asked[i, 1], one)
+        draw_person(sizes, asked[i, 2], other)
+        computed = result(forms, task, one, other)
+        put_id(writer, eos)
+        _say(writer, script, forms.prompt[task], one, other, computed, PROMPT)
+        if hint != NO_HINT:
+            put(writer, script, forms.hinted if hint == HINTED else forms.direct, PROMPT)
+        if hint == HINTED:
+            _say(writer, script, forms.hint[task], one, other, computed, ANSWER)
+        _say(writer, script, forms.answer[task], one, other, computed, ANSWER)
+        put_id(writer, eos)
+        writer.roles[writer.written[0] - 1] = ANSWER
+        offsets[i + 1] = writer.written[0]
+    return writer, offsets
+
+
+def longest(lengths: np.ndarray, made: Forms) -> int:
+    """Tokens that no example of these tasks has more of, EOS included.
+
+    Args:
+        lengths: of all pieces, see `Lexicon.lengths`.
+    """
+    rows = np.concatenate([made.prompt, made.hint, made.answer], axis=1)
+    slots = ((rows < 0) & (rows != _END)).sum(1)  # of four pieces at most
+    plain = np.where(rows >= 0, lengths[np.maximum(rows, 0)], 0).sum(1)
+    return int((plain + slots * 4 * lengths.max()).max()) + 4

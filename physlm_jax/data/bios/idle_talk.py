@@ -1,0 +1,87 @@
+"""What rewritten biographies say besides: sentences about nothing, and states by their full names.
+
+Source: arXiv 2309.14316, section 2.1, where a language model rewrites biographies; sentences and
+the other forms of values here are this project's own.
+"""
+
+SENTENCES = (
+    "likes long walks along the river",
+    "keeps two cats and a small garden",
+    "collects old maps and postage stamps",
+    "plays the cello on quiet evenings",
+    "never misses a farmers market",
+    "has a weakness for strong coffee",
+    "is known among friends for good humor",
+    "reads detective stories on trains",
+    "bakes bread every other weekend",
+    "rides a bicycle in all weathers",
+    "once built a canoe by hand",
+    "prefers the mountains to the sea",
+    "is learning to throw pottery",
+    "writes letters with a fountain pen",
+    "sings in a choir on weekends",
+    "still laughs about a lost umbrella",
+    "would rather cook than eat out",
+    "wakes before sunrise without a clock",
+    "is fond of crossword puzzles",
+    "tells the same joke at every party",
+)
+STATES = {
+    "AL": "Alabama",
+    "AK": "Alaska",
+    "AZ": "Arizona",
+    "AR": "Arkansas",
+    "CA": "California",
+    "CO": "Colorado",
+    "CT": "Connecticut",
+    "DE": "Delaware",
+    "FL": "Florida",
+    "GA": "Georgia",
+    "HI": "Hawaii",
+    "ID": "Idaho",
+    "IL": "Illinois",
+    "IN": "Indiana",
+    "IA": "Iowa",
+    "KS": "Kansas",
+    "KY": "Kentucky",
+    "LA": "Louisiana",
+    "ME": "Maine",
+    "MD": "Maryland",
+    "MA": "Massachusetts",
+    "MI": "Michigan",
+    "MN": "Minnesota",
+    "MS": "Mississippi",
+    "MO": "Missouri",
+    "MT": "Montana",
+    "NE": "Nebraska",
+    "NV": "Nevada",
+    "NH": "New Hampshire",
+    "NJ": "New Jersey",
+    "NM": "New Mexico",
+    "NY": "New York",
+    "NC": "North Carolina",
+    "ND": "North Dakota",
+    "OH": "Ohio",
+    "OK": "Oklahoma",
+    "OR": "Oregon",
+    "PA": "Pennsylvania",
+    "RI": "Rhode Island",
+    "SC": "South Carolina",
+    "SD": "South Dakota",
+    "TN": "Tennessee",
+    "TX": "Texas",
+    "UT": "Utah",
+    "VT": "Vermont",
+    "VA": "Virginia",
+    "WA": "Washington",
+    "WV": "West Virginia",
+    "WI": "Wisconsin",
+    "WY": "Wyoming",
+    "DC": "District of Columbia",
+}
+
+
+def in_full(city: str) -> str:
+    """Returns a city with its state's full name; as it is where the state is not known."""
+    town, comma, state = city.rpartition(", ")
+    return f"{town}, {STATES[state]}" if comma and state in STATES else city
