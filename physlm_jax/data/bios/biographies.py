@@ -93,6 +93,8 @@ class Biographies:
             raise InputError("bios: every group of people needs one variant")
         if len({(group.pools, group.seed) for group in self.groups}) > 1:
             raise InputError("bios: groups must share their pools and their seed")
+        if self.kind.endswith("-plain") and any(v.rewritten for v in self._made):
+            raise InputError(f"bios: vocabulary '{self.kind}' has no words to rewrite with (bioR)")
         ordered = sorted(self.groups, key=lambda group: group.start)
         if any(a.start + a.n > b.start for a, b in itertools.pairwise(ordered)):
             raise InputError("bios: groups must not share people")

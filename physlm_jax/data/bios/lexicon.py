@@ -55,6 +55,13 @@ class Lexicon:
     templates: tuple[tuple[tuple[int, int, bool], ...], ...]
     chunks: Mapping[str, int]
 
+    @cached_property
+    def plain(self) -> frozenset[int]:
+        """The pieces that biographies are made of, rewritten ones apart."""
+        groups = [*NAMED, "templates"]
+        values = [self.starts[g] + i for g in groups for i in range(self._sizes[g])]
+        return frozenset([*range(len(SPECIALS) + len(MARKS)), *values])
+
     def special(self, name: str) -> int:
         """The piece of a special token."""
         return SPECIALS.index(name)

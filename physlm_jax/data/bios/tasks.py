@@ -73,6 +73,8 @@ class Tasks:
     prompt_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.kind.endswith("-plain"):
+            raise InputError(f"bios: vocabulary '{self.kind}' has no words for questions")
         if not 0 <= self.hints <= 1:
             raise InputError(f"bios: hints must be a share in [0, 1], got {self.hints}")
         if self.prompt_weight < 0:

@@ -1,8 +1,9 @@
 """Vocabularies of the biography world: words, whole values, or GPT-2's byte pairs.
 
 `word` has an id for every word (the same in all pools), so a value may take several; `atomic` has
-one for every whole value, three for a name and three for a date. Source: section 8 of
-knowledge.md; arXiv 2404.05405 counts GPT-2's tokens.
+one for every whole value, three for a name and three for a date. `word-plain` and `atomic-plain`
+know biographies alone, neither questions nor rewriting: fewer ids for the smallest models. Source:
+section 8 of knowledge.md; arXiv 2404.05405 counts GPT-2's tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from physlm_jax.data.bios.words import MARKS, words
 from physlm_jax.data.spelling import BytePairSpeller, Speller, spelled
 from physlm_jax.errors import InputError
 
-KINDS = ("word", "atomic")
+KINDS = ("word", "atomic", "word-plain", "atomic-plain")
 _DAYS, _YEARS = (frozenset(" " + text for text in texts) for texts in (DAYS, YEARS))
 _YEAR = re.compile(r",( \d{4})(?!\d)")
 
@@ -57,33 +58,32 @@ def tokenizer(pools: str, kind: str = "word") -> Speller:
 
     Args:
         pools: "full", "mini" or a file.
-        kind: "word", "atomic", or the path of a folder or file with GPT-2's vocabulary.
+        kind: of `KINDS`, or the path of a folder or file with GPT-2's vocabulary.
 
     Raises:
         InputError: no such vocabulary.
     """
     parts = lexicon(pools)
-    texts = parts.texts[len(SPECIALS) :]
-    if kind == "word":
-        split = [_words(text) for text in texts]
-    elif kind == "atomic":
-        split = [
-            (text,) if whole else _words(text)
-            for text, whole in zip(texts, parts.whole[len(SPECIALS) :], strict=True)
-        ]
-        split[DATE_COMMA_PIECE - len(SPECIALS)] = ()
-    elif Path(kind).exists():
-        return _byte_pairs(texts, Path(kind))
-    else:
+    if kind not in KINDS:
+        if Path(kind).exists():
+            return _byte_pairs(parts.texts[len(SPECIALS) :], Path(kind))
         raise InputError(
             f"bios: vocabulary '{kind}' is neither one of {', '.join(KINDS)} nor a folder or file "
             "with GPT-2's"
         )
-    pieces = [*((special,) for special in SPECIALS), *split]
+    base, _, plain = kind.partition("-")
+    pieces = [
+        (text,) if i < len(SPECIALS) or (base == "atomic" and whole) else _words(text)
+        for i, (text, whole) in enumerate(zip(parts.texts, parts.whole, strict=True))
+    ]
+    if base == "atomic":
+        pieces[DATE_COMMA_PIECE] = ()
+    if plain:
+        pieces = [p if i in parts.plain else () for i, p in enumerate(pieces)]
     names = tuple(dict.fromkeys(part for piece in pieces for part in piece))
     ids = {name: i for i, name in enumerate(names)}
     spelling = tuple(tuple(ids[part] for part in piece) for piece in pieces)
-    made = AtomicSpeller if kind == "atomic" else Speller
+    made = AtomicSpeller if base == "atomic" else Speller
     return made(names, bos=1, eos=1, pad=0, separator="", spelling=spelling)
 
 
