@@ -448,3 +448,10 @@ def test_what_is_not_a_plain_model_is_refused():
     broken = jax.tree.map(lambda x: x * np.nan, params)
     with pytest.raises(InputError, match=r"not finite"):
         quantisation.quantise(config, broken, **GPTQ)
+
+
+def test_gptq_refuses_what_it_sees_no_product_of(monkeypatch):
+    config, params = made(layers=1)
+    monkeypatch.setattr(transformer, "layer", lambda config, block, x: x)
+    with pytest.raises(InputError, match=r"sees no product of blocks/attention/key/kernel"):
+        quantisation.quantise(config, params, **{**GPTQ, "which": "key"})

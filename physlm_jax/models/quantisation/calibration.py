@@ -160,7 +160,7 @@ def _of(inputs: Any, weights: jax.Array) -> jax.Array:
 
 def pieces(tokens: np.ndarray, weights: np.ndarray) -> Rows:
     """Cuts rows [N, T] into pieces of equal shape; rows that fill the last one up weigh 0."""
-    size = max(1, min(len(tokens), TOKENS // tokens.shape[1]))
+    size = -(-len(tokens) // -(-tokens.size // TOKENS))  # as many pieces, evenly filled
     more = ((0, -len(tokens) % size), (0, 0))
     cut = (
         np.pad(tokens, more).reshape(-1, size, tokens.shape[1]).astype(np.int32),
