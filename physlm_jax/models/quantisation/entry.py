@@ -102,8 +102,8 @@ def quantise(
         InputError: settings out of range or of another method; groups that do not divide the
             inputs; `which` finds nothing, or what is quantised or adapted already; calibration
             missing, of another shape or outside the vocabulary.
-    Source: Part 3.3, section 6 (int8 and int4, calibrated on 1000 biographies); the settings of
-        its GPTQ are not stated, ours by default are GPTQ's own (section 4).
+    Source: Part 3.3, result 8 (int8 and int4, calibrated on 1000 biographies); the settings of
+        its GPTQ are not stated. Damping and blocks are those of GPTQ (section 4), grids ours.
     """
     if method not in METHODS:
         raise unknown("quantisation method", method, METHODS)
