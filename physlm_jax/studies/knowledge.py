@@ -42,9 +42,11 @@ def _reaches(peak: float, full: float) -> measures.Rule:
     def rule(m: Measurement) -> str:
         pairs = _pairs(m)
         near = [r >= 0.9 * most for r, most in pairs if most <= full]
-        high = [max(r for r, most in pairs if most > peak) >= 0.95 * peak] if any(
-            most > peak for _, most in pairs
-        ) else []
+        high = (
+            [max(r for r, most in pairs if most > peak) >= 0.95 * peak]
+            if any(most > peak for _, most in pairs)
+            else []
+        )
         return decide(*near, *high)
 
     return rule
@@ -86,7 +88,9 @@ def _spoiled(m: Measurement) -> str:
 
 
 def _means(m: Measurement) -> dict[str, float]:
-    return {f.label.removesuffix(", mean"): f.value for f in m.figures if f.label.endswith(", mean")}
+    return {
+        f.label.removesuffix(", mean"): f.value for f in m.figures if f.label.endswith(", mean")
+    }
 
 
 def _extracted(m: Measurement) -> str:
@@ -139,12 +143,14 @@ CLAIMS = (
     Claim(
         id="exposures",
         paper=COUNTED,
-        statement="A fact that is seen less often is stored less: with 100 exposures the ceiling is "
-        "about one bit per parameter.",
+        statement="A fact that is seen less often is stored less: with 100 exposures the ceiling "
+        "is about one bit per parameter.",
         source="Result 4, figure 1(b)",
         paper_value="peak R >= 1 at 100 exposures",
         metric="bits per parameter",
-        rule=_apart("exposures=300|exposures=1000", "exposures=100,|exposures=100 |exposures=100$", 0.15),
+        rule=_apart(
+            "exposures=300|exposures=1000", "exposures=100,|exposures=100 |exposures=100$", 0.15
+        ),
         rule_text="R after 300 (laptop) or 1000 exposures at least 0.15 above R after 100.",
         scales=ALL_SCALES,
         runs=measures.runs(
@@ -162,8 +168,8 @@ CLAIMS = (
         paper_value="peak R >= 1",
         metric="bits per parameter",
         rule=_reaches(1.0, 0.5),
-        rule_text="R reaches 0.95 in a run whose R_max is more than 1; at least 90 % of R_max where "
-        "that is at most 0.5.",
+        rule_text="R reaches 0.95 in a run whose R_max is more than 1; at least 90 % of R_max "
+        "where that is at most 0.5.",
         scales=LARGE,
         runs=measures.runs(gpu=_GPU_SHORT, paper=_LARGE_SHORT),
         measure=measures.ratios,
@@ -206,11 +212,18 @@ CLAIMS = (
         source="Result 5, figure 5",
         paper_value="all about 2; LLaMA slightly below in models under 10M",
         metric="bits per parameter",
-        rule=_apart("arch=nomlp|arch=quarter|arch=mistral|arch=llama", "^bioS n=\\d+ exposures=1000 model=\\S+, R$", -0.2),
+        rule=_apart(
+            "arch=nomlp|arch=quarter|arch=mistral|arch=llama",
+            "^bioS n=\\d+ exposures=1000 model=\\S+, R$",
+            -0.2,
+        ),
         rule_text="The mean R of the other architectures at most 0.2 below GPT-2's.",
         scales=LARGE,
         runs=measures.runs(
-            gpu=(_GPU[2], *(f"{_GPU[2]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp"))),
+            gpu=(
+                _GPU[2],
+                *(f"{_GPU[2]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
+            ),
             paper=(
                 _LARGE[0],
                 *(f"{_LARGE[0]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
@@ -221,8 +234,8 @@ CLAIMS = (
     Claim(
         id="gated",
         paper=COUNTED,
-        statement="With 100 exposures gated MLPs store less than plain ones; replaced by plain ones "
-        "the loss is gone.",
+        statement="With 100 exposures gated MLPs store less than plain ones; replaced by plain "
+        "ones the loss is gone.",
         source="Results 6 and 7, figures 5 and 6",
         paper_value="LLaMA and Mistral 1.3 times below GPT-2 at 100 exposures",
         metric="bits per parameter",
@@ -231,7 +244,10 @@ CLAIMS = (
         "that of gated ones.",
         scales=LARGE,
         runs=measures.runs(
-            gpu=(_GPU_SHORT[1], *(f"{_GPU_SHORT[1]},arch={a}" for a in ("llama", "mistral", "plain"))),
+            gpu=(
+                _GPU_SHORT[1],
+                *(f"{_GPU_SHORT[1]},arch={a}" for a in ("llama", "mistral", "plain")),
+            ),
             paper=(
                 _LARGE_SHORT[0],
                 *(f"{_LARGE_SHORT[0]},arch={a}" for a in ("llama", "mistral", "plain", "nomlp")),
@@ -242,8 +258,8 @@ CLAIMS = (
     Claim(
         id="experts",
         paper=COUNTED,
-        statement="Mixtures of 32 experts store nearly as much per parameter, of which a token uses "
-        "a tenth.",
+        statement="Mixtures of 32 experts store nearly as much per parameter, of which a token "
+        "uses a tenth.",
         source="Result 9, figure 8",
         paper_value="1.3 times below dense models at 1000 exposures",
         metric="bits per parameter, all experts counted",
@@ -269,7 +285,9 @@ CLAIMS = (
         "loss.",
         scales=ALL_SCALES,
         runs=measures.runs(
-            laptop=tuple(f"bioS,n=400,exposures=200{s}" for s in ("", ",junk=bios", ",junk=bios,marked=1")),
+            laptop=tuple(
+                f"bioS,n=400,exposures=200{s}" for s in ("", ",junk=bios", ",junk=bios,marked=1")
+            ),
             gpu=tuple(
                 f"bioS,n=50000,exposures=100,model=2-4{s}"
                 for s in ("", ",junk=bios", ",junk=repeated", ",junk=bios,marked=1")
@@ -290,22 +308,35 @@ CLAIMS = (
         paper_value="single 9.7 %, multi5+permute 96.6 % (mean over six attributes)",
         metric="whole answers exactly right, people whose questions were never trained on",
         rule=_extracted,
-        rule_text="multi5+permute at least 25 points above single; people asked in training at 80 % "
-        "or more in both.",
+        rule_text="multi5+permute at least 25 points above single; people asked in training at "
+        "80 % or more in both.",
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=(
                 "single,exposures=100,tasks=extraction,tune=8-16",
                 "multi5+permute,tasks=extraction,tune=8-16",
             ),
-            gpu=("single,tasks=extraction,tune=8-128", "multi5+permute,tasks=extraction,tune=8-128"),
-            paper=(
-                *("single", "single+permute1", "single+permute5", "multi5"),
-                *("multi5+permute", "multi5+permute+fullname"),
+            gpu=(
+                "single,tasks=extraction,tune=8-128",
+                "multi5+permute,tasks=extraction,tune=8-128",
+            ),
+            paper=tuple(
+                f"{variant},tasks=extraction,tune=16-128"
+                for variant in (
+                    *("single", "single+permute1", "single+permute5", "multi5"),
+                    *("multi5+permute", "multi5+permute+fullname"),
+                )
             ),
         ),
-        measure=measures.answered({"single": 9.7, "single+permute1": 4.4, "single+permute5": 70.0,
-            "multi5": 41.0, "multi5+permute": 96.6}),
+        measure=measures.answered(
+            {
+                "single": 9.7,
+                "single+permute1": 4.4,
+                "single+permute5": 70.0,
+                "multi5": 41.0,
+                "multi5+permute": 96.6,
+            }
+        ),
     ),
     Claim(
         id="inverse-search",

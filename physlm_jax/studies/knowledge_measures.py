@@ -11,7 +11,6 @@ import numpy as np
 from physlm_jax.data.bios import BiosWorld
 from physlm_jax.data.bios.questions import chance
 from physlm_jax.data.bios.world import TRAINED
-from physlm_jax.decoding.interface import transformer_sampler
 from physlm_jax.probes import recall
 from physlm_jax.probes.knowledge import capacity as capacity_probe
 from physlm_jax.probes.knowledge import manipulation as manipulation_probe
@@ -81,7 +80,10 @@ def _over_seeds(each: Sequence[Mapping[str, Any]], key: str) -> statistics.Estim
     """Bits per parameter over the seeds; of one seed the spread over people."""
     found = [
         statistics.Estimate(
-            f["bits"][key], f["bits"][key] - 1.96 * f["error"], f["bits"][key] + 1.96 * f["error"], 1
+            f["bits"][key],
+            f["bits"][key] - 1.96 * f["error"],
+            f["bits"][key] + 1.96 * f["error"],
+            1,
         )
         for f in each
     ]
@@ -181,12 +183,7 @@ def quantised(*ways: tuple[int, str]) -> Callable[[Trained, str], Measurement]:
 @functools.lru_cache(maxsize=1024)
 def _answers(run: Run, name: str) -> recall.Answers:
     asked = _world(run).questions()
-    length = min(recall.longest(asked), run.model.max_length)
-    stop = run.world.vocabulary.eos
-    sampler = transformer_sampler(
-        run.model, run.params, stop=stop, max_length=length, temperature=0.0
-    )
-    return recall.answers(sampler, asked[name])
+    return recall.answered(run, asked[name], recall.longest(asked))
 
 
 def _share(each: Sequence[Run], names: Sequence[str]) -> statistics.Estimate:
@@ -276,13 +273,9 @@ def searched(trained: Trained, scale: str) -> Measurement:
         world = _world(each[0])
         names = [n for n in world.questions() if not n.endswith(TRAINED)]
         for name in names:
-            figures.append(
-                _percent(f"{label(argument)}, {name}", _share(each, [name]), len(each))
-            )
+            figures.append(_percent(f"{label(argument)}, {name}", _share(each, [name]), len(each)))
         known = _share(each, [n + TRAINED for n in names])
-        figures.append(
-            _percent(f"{label(argument)}, trained", known, len(each), role="baseline")
-        )
+        figures.append(_percent(f"{label(argument)}, trained", known, len(each), role="baseline"))
     world = _world(next(iter(trained.values()))[0])
     guess = 100 * chance("all_to_first", world.biographies.groups[0].lists)
     figures.append(Figure("guessing a first name", guess, seeds=0, unit="%", role="control"))
