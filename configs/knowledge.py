@@ -21,6 +21,7 @@ The argument is "variant,scale" with optional ",key=value" settings:
   mixed      share of rows with questions, trained together with biographies from scratch
   tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding:
              questions alone, from the run without tasks
+  bidirectional  1: no causal mask, masked words are predicted (Part 3.1's control)
   hints      share of the questions with hints;  asked: people with questions in training
   lr, decay  learning rate and weight decay, where a study compares some
 
@@ -49,6 +50,7 @@ SETTINGS = {
     "tune": "",
     "hints": "0",
     "asked": "0",
+    "bidirectional": "0",
     "lr": "",
     "decay": "",
 }
@@ -60,7 +62,7 @@ ARCHITECTURES = {
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},
 }
-OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities")
+OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
 # section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
 LONG = {
     10_000: (1e-3, 24, 0.02),
@@ -102,6 +104,8 @@ def get_config(arg: str = "bioS,laptop") -> ConfigDict:
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, capacity, n, exposures)
     _model(c, scale, chosen)
     _data(c, variant, scale, n, chosen, plain=scale == "laptop" and capacity)
+    if chosen["bidirectional"] == "1":
+        _bidirectional(c, scale)
     _steps(c, exposures)
     if chosen["tune"]:
         c.base.run = "@" + ",".join([variant, scale, *(s for s in settings if _is_of_base(s))])
@@ -253,6 +257,16 @@ def _data(
         options |= {"hints": _share(chosen, "hints"), "asked": _whole(chosen, "asked")}
         options["prompt_weight"] = 0.0 if laptop else 1.0
     set_data(c, "bios", **options)
+
+
+def _bidirectional(c: ConfigDict, scale: str) -> None:
+    """Section 2.6: 15 % of the words are masked; of questions, the answers."""
+    c.model.causal, c.pipeline.masked = False, 0.15
+    if c.data.get("question_share", 0) == 1:
+        c.pipeline.masked = 1.0
+        c.data.prompt_weight = 0.0
+    if scale == "paper":
+        c.optimizer.learning_rate = 3e-4
 
 
 def _steps(c: ConfigDict, exposures: int) -> None:

@@ -102,6 +102,31 @@ def _extracted(m: Measurement) -> str:
     return decide(*(r >= s + 25 for r in rich for s in single), *known)
 
 
+def _by_heart(m: Measurement) -> str:
+    known = [f.value >= 80 for f in m.figures if f.label.endswith(", trained")]
+    return decide(*known, *(v <= 15 for v in _means(m).values()))
+
+
+def _single_words(m: Measurement) -> str:
+    found = {f.label.rpartition(": ")[2]: f.value for f in m.figures if ": " in f.label}
+    return decide(*(found["major"] >= found[k] + 20 for k in ("university", "company_city")))
+
+
+def _in_order(m: Measurement) -> str:
+    found = {f.label: f.value for f in m.figures}
+    free = {k: v for k, v in found.items() if k.startswith("multi5+permute")}
+    fixed = {k: v for k, v in found.items() if k.startswith("multi5+fullname")}
+
+    def of(cells: dict[str, float], task: str) -> float:
+        return next(v for k, v in cells.items() if k.endswith(f": {task}"))
+
+    return decide(
+        of(free, "company_city+employer") >= 60,
+        of(fixed, "employer+company_city") >= of(fixed, "company_city+employer") + 25,
+        of(free, "birth_year") <= 0.5 * of(free, "birth_day"),
+    )
+
+
 def _lost(m: Measurement) -> str:
     """No name is found."""
     found = [f for f in m.figures if f.role == "ours" and "reverse" not in f.label]
@@ -337,6 +362,135 @@ CLAIMS = (
                 "multi5+permute": 96.6,
             }
         ),
+    ),
+    Claim(
+        id="stored-on-names",
+        paper=STORED,
+        statement="With augmentation the attributes can be read off right after the name; without, "
+        "only right before each value.",
+        source="Result 4, figures 5 and 6 (P-probing)",
+        paper_value="about 100 % at the first place (multi5+permute), a few per cent (single)",
+        metric="whole values that a linear probe tells before any value was read, held-out people",
+        rule=_apart("multi5\\+permute.*, first place", "^single.*, first place", 25),
+        rule_text="At the first place multi5+permute at least 25 points above single.",
+        scales=ALL_SCALES,
+        runs=measures.runs(
+            laptop=("single,exposures=100", "multi5+permute"),
+            gpu=("single", "multi5+permute"),
+            paper=("single", "multi5", "multi5+permute", "multi5+permute+fullname"),
+        ),
+        measure=measures.probed("position"),
+    ),
+    Claim(
+        id="told-by-name",
+        paper=STORED,
+        statement="With augmentation a name alone tells its person's attributes.",
+        source="Result 5, figure 7 (Q-probing)",
+        paper_value="multi5+permute 92.6 % of whole values (96.1/72.6/94.9/99.6/99.7)",
+        metric="whole values that a linear probe tells from the name alone, held-out people",
+        rule=_apart("multi5\\+permute.*, first place", "^single.*, first place", 25),
+        rule_text="multi5+permute at least 25 points above single.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=("single", "multi5+permute"),
+            paper=("single", "multi5", "multi5+permute", "multi5+permute+fullname"),
+        ),
+        measure=measures.probed("query"),
+    ),
+    Claim(
+        id="mixed-training",
+        paper=STORED,
+        statement="Trained together with questions from the start, single biographies can be asked.",
+        source="Result 1, figure 1",
+        paper_value="86.6 % (bioS single)",
+        metric="whole answers exactly right, people whose questions were never trained on",
+        rule=measures.at_least(70.0),
+        rule_text="The mean over the six attributes at 70 % or more.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=("single,tasks=extraction,mixed=0.8",),
+            paper=("single,tasks=extraction,mixed=0.8",),
+        ),
+        measure=measures.answered({"single": 86.6}),
+    ),
+    Claim(
+        id="full-finetuning",
+        paper=STORED,
+        statement="Fine-tuned in full on questions, a model of single biographies knows them by "
+        "heart and answers no others.",
+        source="Section 4, figure 3",
+        paper_value="training questions about 100 %, others about 0 %",
+        metric="whole answers exactly right, people whose questions were never trained on",
+        rule=_by_heart,
+        rule_text="Trained people at 80 % or more, the others at most 15 %.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=("single,tasks=extraction,tune=full",), paper=("single,tasks=extraction,tune=full",)
+        ),
+        measure=measures.answered(),
+    ),
+    Claim(
+        id="celebrities",
+        paper=STORED,
+        statement="Rich biographies of some people make single ones of others extractable.",
+        source="Result 6, figure 8",
+        paper_value="4.4 % -> 86.8 % (minority single+permute1)",
+        metric="whole answers exactly right, of the minority",
+        rule=_apart("celebrities=\\d+ .*mean", "^single\\+permute1 n=\\d+ tasks.*mean", 25),
+        rule_text="With celebrities at least 25 points above the same minority without.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=(
+                "single+permute1,n=10000,celebrities=10000,tasks=extraction,tune=8-128",
+                "single+permute1,n=10000,tasks=extraction,tune=8-128",
+            ),
+            paper=(
+                "single+permute1,n=100000,celebrities=100000,tasks=extraction,tune=16-128",
+                "single+permute1,n=100000,tasks=extraction,tune=16-128",
+            ),
+        ),
+        measure=measures.answered(),
+    ),
+    Claim(
+        id="bidirectional",
+        paper=STORED,
+        statement="A bidirectional model (masked words) extracts only what is a single word of its "
+        "own, such as the major.",
+        source="Result 7, figure 9",
+        paper_value="good only on birth date and major (in words)",
+        metric="answers filled in right, people whose questions were never trained on",
+        rule=_single_words,
+        rule_text="The major at least 20 points above the university and the company city.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=("multi5+permute,bidirectional=1,tasks=extraction,tune=8-128",),
+            paper=("multi5+permute,bidirectional=1,tasks=extraction,tune=32-128",),
+        ),
+        measure=measures.answered(),
+    ),
+    Claim(
+        id="orders-of-retrieval",
+        paper=USED,
+        statement="Two facts are told in either order only if biographies had them in either order; "
+        "parts of a value are told only after what precedes them.",
+        source="Results 1 and 2, figure 4",
+        paper_value="dual about 100 % (multi5+permute); birth year fails",
+        metric="whole answers exactly right, people whose questions were never trained on",
+        rule=_in_order,
+        rule_text="multi5+permute: company city first at 60 % or more; multi5+fullname: at least "
+        "25 points below its other order; the birth year at most half of the birth day.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=(
+                "multi5+permute,tasks=dual/partial,tune=8-128",
+                "multi5+fullname,tasks=dual/partial,tune=8-128",
+            ),
+            paper=(
+                "multi5+permute,tasks=dual/partial,tune=16-128",
+                "multi5+fullname,tasks=dual/partial,tune=16-128",
+            ),
+        ),
+        measure=measures.answered(),
     ),
     Claim(
         id="inverse-search",

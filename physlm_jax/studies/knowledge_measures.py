@@ -27,6 +27,7 @@ from physlm_jax.studies.claim import (
     Series,
     Table,
     Text,
+    decide,
 )
 from physlm_jax.studies.curves import learning_curve
 from physlm_jax.training.checkpoint import Run
@@ -230,6 +231,15 @@ def answered(papers: Mapping[str, float] | None = None) -> Callable[[Trained, st
     return measure
 
 
+def at_least(limit: float) -> Rule:
+    """Returns a rule: every mean over attributes reaches a per cent."""
+
+    def rule(m: Measurement) -> str:
+        return decide(*(f.value >= limit for f in m.figures if f.label.endswith(", mean")))
+
+    return rule
+
+
 def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     """Held-out and trained people side by side."""
     by_label = {f.label: f for f in figures}
@@ -280,3 +290,54 @@ def searched(trained: Trained, scale: str) -> Measurement:
     guess = 100 * chance("all_to_first", world.biographies.groups[0].lists)
     figures.append(Figure("guessing a first name", guess, seeds=0, unit="%", role="control"))
     return Measurement(tuple(figures))
+
+
+@functools.lru_cache(maxsize=64)
+def _probed(run: Run, kind: str, scale: str) -> Mapping[str, Any]:
+    settings = storage_probe.Settings(kinds=(kind,), **PROBES[scale])
+    return storage_probe.measure(run, settings).data["probes"][kind]
+
+
+def _told(each: Sequence[Run], kind: str, scale: str, place: int) -> dict[str, float]:
+    """Share of people whose whole value a probe tells at one place, by attribute; mean of seeds."""
+    found = [_probed(run, kind, scale) for run in each]
+    tasks = [task for task in found[0] if task.endswith(" whole")]
+    return {t: float(np.mean([f[t]["right"][place] for f in found])) for t in tasks}
+
+
+def probed(kind: str) -> Callable[[Trained, str], Measurement]:
+    """Returns a measurement of a storage probe at its first place: after the name alone.
+
+    Args:
+        kind: "position" or "query".
+    """
+
+    def measure(trained: Trained, scale: str) -> Measurement:
+        figures, tables = [], []
+        for argument, each in trained.items():
+            people = min(f[t]["n"] for f in [_probed(each[0], kind, scale)] for t in f)
+            told = _told(each, kind, scale, 0)
+            share = float(np.mean([*told.values()]))
+            estimate = statistics.proportion(round(share * people), people)
+            figures.append(_percent(f"{label(argument)}, first place", estimate, len(each)))
+            if kind == "position":
+                tables.append(_by_place(label(argument), each, scale))
+            figures += [
+                Figure(f"{label(argument)}: {task}", 100 * v, seeds=len(each), unit="%")
+                for task, v in told.items()
+            ]
+        return Measurement(tuple(figures), tuple(tables))
+
+    return measure
+
+
+def _by_place(name: str, each: Sequence[Run], scale: str) -> Table:
+    """Whole values told, per cent, at each of the six places."""
+    found = _probed(each[0], "position", scale)
+    rows = [
+        (task, *(round(100 * share, 1) for share in one["right"]))
+        for task, one in found.items()
+        if task.endswith(" whole")
+    ]
+    title = f"{name}: told before the n-th value, per cent (first seed)"
+    return Table(title, ("attribute", *map(str, range(1, 7))), tuple(rows))
