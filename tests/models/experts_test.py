@@ -181,7 +181,7 @@ def test_the_share_of_dropped_pairs_on_a_crafted_router():
 
 
 def test_capacities():
-    """Section 7.5 of the paper's settings: 32 experts, factors 2 and 8, windows of 512."""
+    """The paper's settings: 32 experts, factors 2 and 8, windows of 512."""
     assert [capacity(512, 32, c) for c in (1, 2, 8, 32, 99)] == [16, 32, 128, 512, 512]
     assert [capacity(n, 32, 2) for n in (1, 15, 16, 31, 48)] == [1, 1, 1, 1, 3]
     assert capacity(320, 32, 1.1) == 11

@@ -33,6 +33,7 @@ EXPERTS = {
     "model__mlp_ratio": 1.0,
     "model__experts": 4,
     "model__capacity_factor": 1.0,
+    "model__unroll": 1,
 }
 
 
@@ -104,7 +105,7 @@ def test_micro_batches_are_weighed_by_their_tokens():
 
 
 def test_a_population_stopped_and_resumed_is_its_members_alone(tmp_path):
-    config = tiny(**EXPERTS, population=2, model__unroll=1)
+    config = tiny(**EXPERTS, population=2)
     train(config, tmp_path / "all")
     shutil.copytree(tmp_path / "all", tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut" / "checkpoints" / "6")
@@ -166,7 +167,7 @@ for name, axes in MESHES.items():
     devices = jax.devices()[: int(np.prod(axes))]
     step_test.make_mesh = lambda sizes: make_mesh(sizes, devices)
     sizes = {f"mesh__{axis}": n for axis, n in zip(AXES, axes)}
-    changes = {**EXPERTS, "model__experts_per_token": 2, "model__width": 32, "model__unroll": 1}
+    changes = {**EXPERTS, "model__experts_per_token": 2, "model__width": 32}
     _, step, state = step_test.stepper(2 if name == "two" else 1, **changes, **sizes)
     batch = lambda t: step_test.numpy_batch(rows=16, seed=t)
     step = step.lower(state, batch(0)).compile()
