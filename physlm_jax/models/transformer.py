@@ -192,7 +192,7 @@ class Cache(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a forward pass returns; all but logits only when asked for.
+    """What a forward pass returns; all but logits and use only when asked for.
 
     Attributes:
         logits: float32[B, T, V]; None when `final` was asked for instead.
