@@ -12,7 +12,8 @@ The argument is "variant,scale" with optional ",key=value" settings:
   n          people
   exposures  how often each is presented in all (entries count each)
   model      layers-heads of 64 dimensions (laptop: layers-dimensions, one head)
-  arch       gpt2, llama, mistral, quarter (MLP of d->d->d), nomlp, experts (32, one a token)
+  arch       gpt2, llama, mistral, plain (llama with an ungated MLP by silu), quarter (MLP of
+             d->d->d), nomlp, experts (32 of d->d->d, one a token)
   junk       bios: 7 of 8 rows are of others, each seen hardly ever; repeated: of few others
   marked     1: useful biographies begin with a token of their domain
   celebrities  people with five reordered biographies each, whose questions are trained on
@@ -58,6 +59,7 @@ ARCHITECTURES = {
     "gpt2": {},
     "llama": {"mlp": "gated", "mlp_ratio": 8 / 3, "norm": "rmsnorm", "bias": False, "tied": False},
     "mistral": {"mlp": "gated", "mlp_ratio": 3.5, "norm": "rmsnorm", "bias": False, "tied": False},
+    "plain": {"mlp": "silu", "norm": "rmsnorm", "bias": False, "tied": False},
     "quarter": {"mlp_ratio": 1.0},
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},

@@ -400,7 +400,8 @@ CLAIMS = (
     Claim(
         id="mixed-training",
         paper=STORED,
-        statement="Trained together with questions from the start, single biographies can be asked.",
+        statement="Trained together with questions from the start, single biographies can be "
+        "asked.",
         source="Result 1, figure 1",
         paper_value="86.6 % (bioS single)",
         metric="whole answers exactly right, people whose questions were never trained on",

@@ -36,7 +36,7 @@ Trained = Mapping[str, tuple[Run, ...]]
 Runs = Callable[[str], tuple[str, ...]]
 Rule = Callable[[Measurement], str]
 FIVE = ("birth_date", "birth_city", "university", "major", "employer")  # company city apart
-PROBES = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
+PROBES: dict[str, dict[str, Any]] = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {"steps": 600, "learning_rate": 1e-2},
     "gpu": {"steps": 5000},
     "paper": {},
