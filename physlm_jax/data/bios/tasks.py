@@ -19,13 +19,13 @@ from physlm_jax.data.bios.asking import (
     PLAIN,
     Forms,
     forms,
-    longest,
     write_questions,
 )
-from physlm_jax.data.bios.lexicon import lexicon
+from physlm_jax.data.bios.lexicon import EOS, lexicon
 from physlm_jax.data.bios.people import Population
 from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
 from physlm_jax.data.bios.tokenizers import tokenizer
+from physlm_jax.data.bios.writing import as_ragged
 from physlm_jax.data.compiled import compiled, draw_below, draw_uniform, mix_word
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.permutation import permuted_one
@@ -123,17 +123,11 @@ class Tasks:
 
     def written(self, asked: np.ndarray) -> Ragged:
         """Returns the examples of rows of `asked`; label role: 0 prompt (with EOS), 1 answer."""
-        parts, speller = lexicon(self.people.pools), self.vocabulary
-        writer, offsets = write_questions(
-            parts.script(speller),
-            self._forms,
-            self.people.sizes,
-            asked,
-            np.int32(speller.eos),
-            longest(parts.lengths(speller), self._forms),
+        parts = lexicon(self.people.pools)
+        sheet, offsets = write_questions(
+            parts.script, self._forms, self.people.sizes, asked, parts.special(EOS)
         )
-        total = offsets[-1]
-        return Ragged(writer.tokens[:total], offsets, {"role": writer.roles[:total]})
+        return self.vocabulary.spelled(as_ragged(sheet, offsets))
 
     def pairs(self, task: str, hinted: int = NO_HINT, seed: int = 0) -> tuple[Ragged, Ragged]:
         """Returns everybody's prompts, EOS first, and the answers, without EOS, of one task.
