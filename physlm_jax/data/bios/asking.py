@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physlm_jax.data.bios.lexicon import LARGEST, Lexicon, lexicon
+from physlm_jax.data.bios.lexicon import Lexicon, lexicon
 from physlm_jax.data.bios.people import (
     DAY,
     FIELDS,
@@ -51,7 +51,7 @@ class Forms(NamedTuple):
     Attributes:
         prompt, hint, answer: int64[tasks, most]: pieces, slots as -1 - slot, then `_END`.
         rule, field, modulus: int64[tasks].
-        numbers, answers: first pieces of the numbers and of No, Yes.
+        zero, no: the pieces of 0, among the other numbers, and of No, before Yes.
         hinted, direct: the control tokens' pieces.
     """
 
@@ -61,8 +61,8 @@ class Forms(NamedTuple):
     rule: np.ndarray
     field: np.ndarray
     modulus: np.ndarray
-    numbers: int
-    answers: int
+    zero: int
+    no: int
     hinted: int
     direct: int
 
@@ -79,7 +79,7 @@ def forms(pools: str, tasks: tuple[str, ...]) -> Forms:
         np.array([list(RULES).index(q.rule) for q in asked]),
         np.array([_slot(q.fields[0]) if q.rule != "find" else 0 for q in asked]),
         np.array([q.modulus for q in asked]),
-        parts.starts["number"],
+        parts.zero,
         parts.starts["answer"],
         parts.special(HINT),
         parts.special(DIRECT),
@@ -115,15 +115,15 @@ def result(forms: Forms, task: int, one: np.ndarray, other: np.ndarray) -> int:
     first = 0 if field == MAJOR else 1
     a, b = one[field] + first, other[field] + first
     if rule == _EVEN:
-        return forms.answers + (a % 2 == 0)
+        return forms.no + (a % 2 == 0)
     if rule == _LATER:
-        return forms.answers + (a > b)
+        return forms.no + (a > b)
     number = a
     if rule == _MODULO:
         number = a % forms.modulus[task]
     elif rule == _DIFFERENCE:
         number = a - b
-    return forms.numbers + LARGEST + number
+    return forms.zero + number
 
 
 @compiled

@@ -82,7 +82,8 @@ class Biographies:
         marked: each biography begins with the token of its domain.
 
     Raises:
-        InputError: groups that overlap or differ in seed or pools, or cannot be one pool.
+        InputError: groups that overlap or differ in seed or pools, or cannot be one pool; no such
+            variant or vocabulary.
     """
 
     groups: tuple[Population, ...]
@@ -102,6 +103,9 @@ class Biographies:
             raise InputError("bios: groups must not share people")
         if len(self.groups) > 1 and 0 in (v.entries for v in self._made):
             raise InputError("bios: multi-infinity has no entries to mix with another group's")
+        if sum(g.n * v.entries for g, v in zip(self.groups, self._made, strict=True)) >= 2**62:
+            raise InputError("bios: people with 2**62 entries or more are not on offer")
+        tokenizer(self.groups[0].pools, self.kind)  # or says what is wrong with it
 
     @property
     def _made(self) -> tuple[Variant, ...]:

@@ -32,7 +32,7 @@ MARKS = (  # in the order of `writing.STOP` and those after it
     *(" " + UNNAMED, "'s", " " + CLOSING.partition(" {")[0], " and", ","),
 )
 DATE_COMMA_PIECE = len(SPECIALS) + 1
-LARGEST = 99  # of numbers
+LARGEST = 99  # of numbers at least: as great as the differences of the papers' 100 majors
 _SLOT = re.compile(r"\{([^}]*)\}")
 
 
@@ -64,6 +64,11 @@ class Lexicon:
     def special(self, name: str) -> int:
         """The piece of a special token."""
         return SPECIALS.index(name)
+
+    @property
+    def zero(self) -> int:
+        """The piece of the number 0; the others are around it."""
+        return self.starts["number"] + self._sizes["number"] // 2
 
     @cached_property
     def script(self) -> Script:
@@ -117,7 +122,8 @@ def lexicon(name: str) -> Lexicon:
     for field in ("birth_city", "company_city"):
         in_full = [" " + idle_talk.in_full(city) for city in lists.values_of(field)]
         add(f"{field} in full", in_full, values=True)
-    add("number", [f" {n}" for n in range(-LARGEST, LARGEST + 1)])
+    largest = max(LARGEST, len(lists.major) - 1)
+    add("number", [f" {n}" for n in range(-largest, largest + 1)])
     add("answer", [" No", " Yes"])
     add("idle", [" " + text for text in idle_talk.SENTENCES])
     made = _templates(name, len(texts), starts, texts, whole)
