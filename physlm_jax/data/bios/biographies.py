@@ -34,7 +34,7 @@ from physlm_jax.data.bios.writing import (
 )
 from physlm_jax.data.compiled import compiled, mix_word
 from physlm_jax.data.hashing import stream_key
-from physlm_jax.data.permutation import permuted_one
+from physlm_jax.data.passes import shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
 from physlm_jax.errors import InputError
@@ -194,8 +194,7 @@ def _presented(index: np.ndarray, groups: Groups, fresh: bool, key: np.uint64) -
     shown = np.empty((len(index), 3), np.int64)
     size = np.uint64((groups.people * groups.entries).sum())
     for i in range(len(index)):
-        turn, place = index[i] // size, index[i] % size
-        left = permuted_one(np.int64(place), np.int64(size), mix_word(key ^ mix_word(turn)))
+        turn, left = shown_at(index[i], size, key)
         group = 0
         while left >= groups.people[group] * groups.entries[group]:
             left -= groups.people[group] * groups.entries[group]

@@ -28,7 +28,7 @@ from physlm_jax.data.bios.tokenizers import tokenizer
 from physlm_jax.data.bios.writing import as_ragged
 from physlm_jax.data.compiled import compiled, draw_below, draw_uniform, mix_word
 from physlm_jax.data.hashing import stream_key
-from physlm_jax.data.permutation import permuted_one
+from physlm_jax.data.passes import pass_key, shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
 from physlm_jax.errors import InputError, unknown
@@ -180,11 +180,9 @@ def _asked(
     size = np.uint64(people * len(hinted))
     state = np.empty(1, np.uint64)
     for i in range(len(index)):
-        turn, place = index[i] // size, index[i] % size
-        own = mix_word(key ^ mix_word(turn))
-        number = permuted_one(np.int64(place), np.int64(size), own)
+        turn, number = shown_at(index[i], size, key)
         task, person = number // people, number % people
-        state[0] = mix_word(own + np.uint64(number))
+        state[0] = mix_word(pass_key(turn, key) + np.uint64(number))
         asked[i, 0], asked[i, 1] = task, person
         asked[i, 2] = _other(state, person, people)
         asked[i, 3] = NO_HINT
