@@ -85,7 +85,7 @@ class Speller(Vocabulary):
             match = self._match(text, place)
             if not match:
                 raise InputError(
-                    f"the text at character {place + 1} ('{text[place : place + 20]}') is outside "
+                    f"the text at character {place + 1} ({text[place : place + 20]!r}) is outside "
                     "the vocabulary; words have one space before them"
                 )
             found += match[0]

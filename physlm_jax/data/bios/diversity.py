@@ -172,7 +172,7 @@ class Diversity:
             middle,
             last,
             np.ascontiguousarray(shown, np.int64),
-            np.array([self._key("chunks"), self._key("diversity"), stream_key(seed, "wording")]),
+            np.array([*map(self._key, ("chunks", "diversity")), stream_key(seed, "wording")], "u8"),
         )
         offsets = length * np.arange(len(shown) + 1, dtype=np.int64)
         return Ragged(tokens.reshape(-1), offsets, {"role": roles.reshape(-1)})

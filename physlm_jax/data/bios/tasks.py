@@ -7,6 +7,7 @@ tests). The split is by person: a split by question would leave nothing to find 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,7 +64,7 @@ class Tasks:
         prompt_weight: of the loss of prompts, 1 as in the papers.
 
     Raises:
-        InputError: a share or weight out of range; nobody to compare with.
+        InputError: a share or weight out of range; nobody to compare with; no such vocabulary.
     """
 
     people: Population
@@ -77,10 +78,11 @@ class Tasks:
             raise InputError(f"bios: vocabulary '{self.kind}' has no words for questions")
         if not 0 <= self.hints <= 1:
             raise InputError(f"bios: hints must be a share in [0, 1], got {self.hints}")
-        if self.prompt_weight < 0:
+        if not 0 <= self.prompt_weight < math.inf:
             raise InputError(f"bios: prompt_weight must be at least 0, got {self.prompt_weight}")
         if self.people.n < 2 and any(QUESTIONS[task].is_pair for task in self.tasks):
             raise InputError("bios: tasks on two people need two people to ask about")
+        tokenizer(self.people.pools, self.kind)  # or says what is wrong with it
 
     @property
     def vocabulary(self) -> Speller:
