@@ -50,9 +50,10 @@ class Speller(Vocabulary):
 
         None stands for one id each.
         """
-        if len(self._flat) == len(self._ends):
+        each = np.diff(self._ends, prepend=0)
+        if (each == 1).all():
             return self._flat[found], None
-        lengths = np.diff(self._ends, prepend=0)[found]
+        lengths = each[found]
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1] if len(ends) else 0)
         shifts = np.repeat(self._ends[found] - ends, lengths)
