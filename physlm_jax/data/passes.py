@@ -18,7 +18,7 @@ def pass_key(turn: np.uint64, key: np.uint64) -> np.uint64:
 
 
 @compiled
-def shown_at(index: np.uint64, size: np.uint64, key: np.uint64) -> tuple[np.uint64, int]:
+def shown_at(index: np.uint64, size: np.uint64, key: np.uint64) -> tuple[np.uint64, np.int64]:
     """Returns the pass that a place of a stream is in, and which member of the set it shows.
 
     Args:

@@ -28,9 +28,9 @@ def test_pieces_become_their_ids_with_their_roles(data):
     found = speller(spelling).spelled(Ragged(flat[:, 0], offsets, {"role": flat[:, 1]}))
     assert len(found) == len(texts) and found.tokens.dtype == np.int32
     for i, text in enumerate(texts):
-        one = found.slice(i, i + 1)
+        roles = found.role[found.offsets[i] : found.offsets[i + 1]]
         assert found[i].tolist() == [n for p, _ in text for n in spelling[p]]
-        assert one.role.tolist() == [role for p, role in text for _ in spelling[p]]
+        assert roles.tolist() == [role for p, role in text for _ in spelling[p]]
     plain, lengths = speller(spelling).spell(flat[:, 0])
     assert plain.tolist() == found.tokens.tolist()
     assert lengths is None or lengths.sum() == len(plain)

@@ -27,7 +27,7 @@ from physlm_jax.data.bios.people import Population
 from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
 from physlm_jax.data.bios.tokenizers import tokenizer
 from physlm_jax.data.bios.writing import as_ragged
-from physlm_jax.data.compiled import compiled, draw_below, draw_uniform, mix_word
+from physlm_jax.data.compiled import Whole, compiled, draw_below, draw_uniform, mix_word
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.passes import pass_key, shown_at
 from physlm_jax.data.ragged import Ragged
@@ -157,7 +157,7 @@ def _those(whole: Ragged, keep: np.ndarray) -> Ragged:
 
 
 @compiled
-def _other(state: np.ndarray, person: int, people: int) -> int:
+def _other(state: np.ndarray, person: Whole, people: int) -> Whole:
     """Somebody else, if there is anybody."""
     if people < 2:
         return person
