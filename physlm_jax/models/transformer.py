@@ -320,9 +320,7 @@ class Transformer(nnx.Module):
         c = self.c
         if positions is None:
             positions = jnp.arange(tokens_BT.shape[1]) + visibility.query_start
-        angles = None
-        if c.position == "rotary" and c.rotated:
-            angles = attention.rotary_angles(positions, c.rotated, c.rotary_base)
+        angles = _angles(c, positions)
         graph, stacked = nnx.split(self.blocks)
 
         def layer(x: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
@@ -342,6 +340,13 @@ class Transformer(nnx.Module):
             written,
             None if logits else final,
         )
+
+
+def _angles(c: TransformerConfig, positions: jax.Array) -> jax.Array | None:
+    """What the rotary embedding turns queries and keys by; None where it turns nothing."""
+    if c.position != "rotary" or not c.rotated:
+        return None
+    return attention.rotary_angles(positions, c.rotated, c.rotary_base)
 
 
 def _scanned(layer: Any, x_BTD: jax.Array, inputs: Any, c: TransformerConfig) -> Any:
@@ -372,6 +377,12 @@ def _rematerialise(layer: Any, policy: str) -> Any:
 def _structure(config: TransformerConfig) -> tuple[Any, Any]:
     """(graph definition, abstract state) of the module: traced once per configuration."""
     return nnx.split(nnx.eval_shape(lambda: Transformer(config, jax.random.key(0))))
+
+
+@functools.cache
+def _block_structure(config: TransformerConfig) -> Any:
+    """Graph definition of one layer."""
+    return nnx.split(nnx.eval_shape(lambda: Block(config, jax.random.key(0))))[0]
 
 
 def init(config: TransformerConfig, key: jax.Array) -> Params:
@@ -434,6 +445,24 @@ def apply(
     model = nnx.merge(_structure(config)[0], params)
     visibility = attention.Visibility(config.causal, start, segment_ids, config.window, visible)
     return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)
+
+
+def embed(config: TransformerConfig, params: Params, tokens_BT: jax.Array) -> jax.Array:
+    """Returns [B, T, D], what the first layer reads of int32[B, T] tokens at places 0..T-1."""
+    model = nnx.merge(_structure(config)[0], params)
+    return model.embed(tokens_BT, jnp.arange(tokens_BT.shape[1]))
+
+
+def layer(config: TransformerConfig, block: Params, x_BTD: jax.Array) -> jax.Array:
+    """Returns [B, T, D], the residual stream after one layer, for work that goes layer by layer.
+
+    Args:
+        block: that layer's parameters, those of `params["blocks"]` without their leading axis.
+        x_BTD: the residual stream before it, of rows without segments at places 0..T-1.
+    """
+    angles = _angles(config, jnp.arange(x_BTD.shape[1]))
+    visibility = attention.Visibility(config.causal, window=config.window)
+    return nnx.merge(_block_structure(config), block)(x_BTD, angles, visibility, None, False)[0]
 
 
 def output_map(config: TransformerConfig, params: Params) -> jax.Array:

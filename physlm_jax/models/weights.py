@@ -1,8 +1,8 @@
 """The two uses of a weight, products and look-ups, and what may stand in its place.
 
 A leaf of a parameter tree is an array or a `StandIn`: a pytree that acts as the array would, such
-as a frozen array with a low-rank update beside it. The model knows only the two functions here,
-so that transforms of the tree need no change in it.
+as a frozen array with a low-rank update beside it, or whole numbers with scales. The model knows
+only the two functions here, so that transforms of the tree need no change in it.
 """
 
 import math
@@ -30,7 +30,7 @@ class StandIn:
         raise NotImplementedError
 
     def original(self) -> jax.Array:
-        """The array whose place it took."""
+        """The array whose place it took; where that is gone, the one that it acts as."""
         raise NotImplementedError
 
 

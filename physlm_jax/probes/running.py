@@ -1,7 +1,7 @@
 """Finds the probes that can be run on a trained run, and runs one.
 
-Their contract is in `measurement`: a module of this package with `Settings` and `measure`. Nothing
-else has to know about a new one.
+Their contract is in `measurement`: a module of this package, or of a folder in it, with `Settings`
+and `measure`. Nothing else has to know about a new one.
 """
 
 from __future__ import annotations
@@ -61,11 +61,9 @@ class Option:
 
 
 def modules() -> dict[str, ModuleType]:
-    """Returns the probes on offer by name."""
-    found = {
-        module.name: importlib.import_module(f"{probes.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(probes.__path__)
-    }
+    """Returns the probes on offer by name, those in folders of this package too."""
+    names = [m.name for m in pkgutil.walk_packages(probes.__path__, f"{probes.__name__}.")]
+    found = {name.rpartition(".")[2]: importlib.import_module(name) for name in names}
     return {n: m for n, m in found.items() if hasattr(m, "Settings") and hasattr(m, "measure")}
 
 

@@ -4,6 +4,7 @@ Sources: Physics of Language Models, Parts 3.1 (arXiv 2309.14316), 3.2 (2309.144
 (2404.05405).
 """
 
+from physlm_jax.data.bios import capacity
 from physlm_jax.data.bios.biographies import Biographies, Span, Text, biography
 from physlm_jax.data.bios.people import Person, Population
 from physlm_jax.data.bios.pools import Pools, pools
@@ -20,6 +21,7 @@ __all__ = [
     "Tasks",
     "Text",
     "biography",
+    "capacity",
     "pools",
     "world",
 ]

@@ -136,7 +136,7 @@ def world(
         if question_share or asked or hints:
             raise InputError("bios: question_share, asked and hints need tasks")
         return BiosWorld(_with_junk(useful, junk_people, junk_share), useful)
-    trained, held_out = _split(groups, asked)
+    trained, held_out = split(groups, asked)
     questions = Tasks(trained, as_tasks(tasks), vocabulary, hints, prompt_weight)
     dataclasses.replace(questions, people=held_out)  # can be asked too
     if question_share == 1:
@@ -151,7 +151,7 @@ def world(
     return BiosWorld(Mixture((useful, questions), shares), useful, questions, held_out)
 
 
-def _split(groups: tuple[Population, ...], asked: int) -> tuple[Population, Population]:
+def split(groups: tuple[Population, ...], asked: int) -> tuple[Population, Population]:
     """Who is asked in training, and who in tests: never the same person."""
     first, last = groups[0], groups[-1]
     if len(groups) > 1:

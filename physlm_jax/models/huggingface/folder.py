@@ -105,8 +105,8 @@ def save(
     Args:
         bos, eos: token ids that begin and end a string, where there are any.
     Raises:
-        InputError: no family holds such a model; parameters of another model, or with an adapter
-            beside them (merge it first); the folder cannot be written.
+        InputError: no family holds such a model; parameters of another model, with an adapter
+            beside them (merge it first) or quantised; the folder cannot be written.
     """
     folder = Path(folder)
     family = families.holding(config)
@@ -138,7 +138,10 @@ def _filled(
     there = paths.flat(params)
     shapes = {path: leaf.shape for path, leaf in paths.flat(transformer.abstract(config)).items()}
     if any(isinstance(leaf, StandIn) for leaf in there.values()):
-        raise InputError("an adapter stands beside the parameters: lora.merge it first, see lora")
+        raise InputError(
+            "the parameters are not plain arrays: is an adapter beside them, lora.merge it first; "
+            "are they quantised, quantisation.dequantised makes them plain"
+        )
     if {path: leaf.shape for path, leaf in there.items()} != shapes:
         raise InputError("the parameters are not those of a model of this configuration")
     more = paths.flat(transformer.abstract(full))

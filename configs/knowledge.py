@@ -1,0 +1,294 @@
+"""Knowledge: stored, extracted, manipulated, counted in bits (Parts 3.1, 3.2 and 3.3).
+
+python -m physlm_jax.train --config=configs/knowledge.py:bioS,laptop,exposures=300 --workdir=runs/a
+python -m physlm_jax.probe --workdir=runs/a --probe=capacity
+
+The argument is "variant,scale" with optional ",key=value" settings:
+  variant  of the biographies: bioS (Part 3.3's), bioS-simple, single, multi5+permute, couple5, ..
+           (see physlm_jax/data/bios/variants.py)
+  scale    laptop  the small pools, 1000 people, 2 layers; minutes on 2 cores
+           gpu     the full pools, 10,000 to 200,000 people; minutes on one large accelerator
+           paper   the papers' own sizes: bioS and bioS-simple as in Part 3.3, the others as in 3.1
+  n          people
+  exposures  how often each is presented in all (entries count each)
+  model      layers-heads of 64 dimensions (laptop: layers-dimensions, one head)
+  arch       gpt2, llama, mistral, quarter (MLP of d->d->d), nomlp, experts (32, one a token)
+  junk       bios: 7 of 8 rows are of others, each seen hardly ever; repeated: of few others
+  marked     1: useful biographies begin with a token of their domain
+  celebrities  people with five reordered biographies each, whose questions are trained on
+  tasks      questions on half of the people (or on all celebrities), of groups or names:
+             extraction, partial, dual, classification, comparison, inverse; several by "/"
+  mixed      share of rows with questions, trained together with biographies from scratch
+  tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding:
+             questions alone, from the run without tasks
+  hints      share of the questions with hints;  asked: people with questions in training
+  lr, decay  learning rate and weight decay, where a study compares some
+
+Sources: arXiv 2309.14316, 2309.14402 and 2404.05405; sections 2, 7 and 9 of knowledge.md.
+"""
+
+from ml_collections import ConfigDict
+
+from physlm_jax.data import open_world
+from physlm_jax.data.bios import BiosWorld
+from physlm_jax.errors import InputError, unknown
+from physlm_jax.pipeline import examples_per_block
+from physlm_jax.training.config import base, packing_config, read_settings, set_data
+
+SCALES = ("laptop", "gpu", "paper")
+SETTINGS = {
+    "n": "",
+    "exposures": "",
+    "model": "",
+    "arch": "gpt2",
+    "junk": "",
+    "marked": "0",
+    "celebrities": "0",
+    "tasks": "",
+    "mixed": "0",
+    "tune": "",
+    "hints": "0",
+    "asked": "0",
+    "lr": "",
+    "decay": "",
+}
+ARCHITECTURES = {
+    "gpt2": {},
+    "llama": {"mlp": "gated", "mlp_ratio": 8 / 3, "norm": "rmsnorm", "bias": False, "tied": False},
+    "mistral": {"mlp": "gated", "mlp_ratio": 3.5, "norm": "rmsnorm", "bias": False, "tied": False},
+    "quarter": {"mlp_ratio": 1.0},
+    "nomlp": {"mlp": "none"},
+    "experts": {"mlp": "experts", "mlp_ratio": 1.0},
+}
+OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities")
+# section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
+LONG = {
+    10_000: (1e-3, 24, 0.02),
+    20_000: (1e-3, 48, 0.02),
+    50_000: (1e-3, 96, 0.02),
+    100_000: (1e-3, 192, 0.02),
+    200_000: (1e-3, 192, 0.02),
+    500_000: (5e-4, 192, 0.01),
+    1_000_000: (5e-4, 192, 0.01),
+    2_000_000: (3e-4, 1536, 0.005),
+    5_000_000: (3e-4, 1536, 0.002),
+    10_000_000: (3e-4, 1536, 0.001),
+}
+SHORT = {
+    50_000: (1e-3, 12, 0.01),
+    100_000: (1e-3, 24, 0.01),
+    200_000: (1e-3, 48, 0.01),
+    500_000: (5e-4, 96, 0.01),
+    1_000_000: (5e-4, 192, 0.01),
+    2_000_000: (5e-4, 384, 0.01),
+    5_000_000: (3e-4, 768, 0.01),
+    10_000_000: (3e-4, 1024, 0.01),
+    20_000_000: (3e-4, 1536, 0.002),
+}
+
+
+def get_config(arg: str = "bioS,laptop") -> ConfigDict:
+    """Returns the configuration of `variant,scale[,key=value]...`."""
+    variant, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES, "configs/knowledge.py")
+    chosen = read_settings(settings, SETTINGS, "configs/knowledge.py")
+    _check(chosen)
+    c = base()
+    c.name = " ".join([variant, *settings])
+    capacity = variant.startswith("bioS")
+    n = _whole(chosen, "n") or {"laptop": 1000, "gpu": 20_000, "paper": 100_000}[scale]
+    exposures = _whole(chosen, "exposures") or _usual(scale, capacity, _share(chosen, "mixed"))
+    {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, capacity, n, exposures)
+    _model(c, scale, chosen)
+    _data(c, variant, scale, n, chosen, plain=scale == "laptop" and capacity)
+    _steps(c, exposures)
+    if chosen["tune"]:
+        c.base.run = "@" + ",".join([variant, scale, *(s for s in settings if _is_of_base(s))])
+        _tune(c, scale, chosen["tune"])
+    if chosen["lr"]:
+        c.optimizer.learning_rate = _share(chosen, "lr")
+    if chosen["decay"]:
+        c.optimizer.weight_decay = _share(chosen, "decay")
+    return c
+
+
+def _check(chosen: dict[str, str]) -> None:
+    if chosen["arch"] not in ARCHITECTURES:
+        raise unknown("arch", chosen["arch"], ARCHITECTURES, "configs/knowledge.py")
+    if chosen["junk"] not in ("", "bios", "repeated"):
+        raise unknown("junk", chosen["junk"], ("bios", "repeated"), "configs/knowledge.py")
+    if bool(chosen["tasks"]) != (bool(chosen["tune"]) or chosen["mixed"] != "0"):
+        raise InputError(
+            "configs/knowledge.py: tasks go with tune=full|R-R2 (after biographies) or mixed=SHARE "
+            "(together with them), and those with tasks"
+        )
+
+
+def _whole(chosen: dict[str, str], key: str) -> int:
+    value = chosen[key]
+    if value and not value.isdigit():
+        raise InputError(f"configs/knowledge.py: {key} must be a whole number, got '{value}'")
+    return int(value or 0)
+
+
+def _is_of_base(setting: str) -> bool:
+    return setting.partition("=")[0] in OF_BASE
+
+
+def _share(chosen: dict[str, str], key: str) -> float:
+    try:
+        return float(chosen[key])
+    except ValueError:
+        raise InputError(
+            f"configs/knowledge.py: {key} must be a share in [0, 1], got '{chosen[key]}'"
+        ) from None
+
+
+def _usual(scale: str, capacity: bool, mixed: float) -> int:
+    """Exposures where none are said; those of Part 3.1 follow from its 80,000 updates."""
+    if capacity:
+        return {"laptop": 300, "gpu": 1000, "paper": 1000}[scale]
+    whole = {"laptop": 250, "gpu": 500, "paper": 540}[scale]
+    return round(whole * (1 - mixed)) if scale == "paper" else whole
+
+
+def _laptop(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
+    """Section 9.2 of knowledge.md: rows of four biographies, small batches."""
+    del n, exposures
+    width = 32 if capacity else 64
+    c.model.layers, c.model.width, c.model.heads = 2, width, 1
+    c.pipeline.length, c.pipeline.rows_per_block, c.batch = 140, 4, 4
+    c.optimizer.learning_rate, c.optimizer.warmup = 3e-3, 200
+    _optimizer(c, 0.02)
+    c.eval.rows = 64
+
+
+def _gpu(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
+    c.model.dtype = "bfloat16"
+    _size(c, "2-4" if capacity else "6-6")
+    rate, batch, decay = _nearest(SHORT if exposures < 300 else LONG, n)
+    c.optimizer.learning_rate, c.optimizer.warmup = rate, 1000
+    c.batch = batch if capacity else 96
+    c.pipeline.rows_per_block = 12 if c.batch % 12 == 0 else 8
+    _optimizer(c, decay if capacity else 0.1)
+    c.eval.rows = 192
+
+
+def _paper(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
+    """Section 7.1 for capacity, 2.3 and 2.4 for extraction; what is not told there is base()'s."""
+    c.model.dtype = "bfloat16"
+    _size(c, "12-12")
+    rate, batch, decay = _nearest(SHORT if exposures < 300 else LONG, n)
+    c.optimizer.learning_rate, c.optimizer.warmup = rate, 1000
+    c.batch = batch
+    _optimizer(c, decay)
+    if not capacity:
+        c.batch, c.optimizer.learning_rate, c.optimizer.weight_decay = 96, 1e-3, 0.1
+        c.model.rotary_fraction = 0.25
+    c.pipeline.rows_per_block = 1
+    c.topology = "v5e:4x4" if c.batch % 16 == 0 else "v5e:2x2"
+    c.eval.rows = 192
+
+
+def _optimizer(c: ConfigDict, decay: float) -> None:
+    """AdamW, cosine to a tenth; the papers do not tell the betas."""
+    c.optimizer.weight_decay, c.optimizer.epsilon = decay, 1e-6
+    c.optimizer.schedule, c.optimizer.final_fraction = "cosine", 0.1
+    c.pipeline.mode = "exact"
+
+
+def _nearest(table: dict[int, tuple[float, int, float]], n: int) -> tuple[float, int, float]:
+    """The row of the most people up to n, or of the fewest."""
+    return table[max((k for k in table if k <= n), default=min(table))]
+
+
+def _size(c: ConfigDict, model: str) -> None:
+    """Sets layers and heads of 64 dimensions from "layers-heads"."""
+    layers, heads = _pair(model, "model must be layers-heads, like 2-4")
+    c.model.layers, c.model.heads, c.model.width = layers, heads, 64 * heads
+
+
+def _pair(text: str, form: str) -> tuple[int, int]:
+    first, _, second = text.partition("-")
+    if not (first.isdigit() and second.isdigit() and int(first) and int(second)):
+        raise InputError(f"configs/knowledge.py: {form}, got '{text}'")
+    return int(first), int(second)
+
+
+def _model(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
+    if chosen["model"] and scale == "laptop":
+        form = "model must be layers-dimensions at laptop, like 2-32"
+        c.model.layers, c.model.width = _pair(chosen["model"], form)
+    elif chosen["model"]:
+        _size(c, chosen["model"])
+    c.model.update(ARCHITECTURES[chosen["arch"]])
+    if chosen["arch"] == "mistral":  # grouped keys: section 7.3
+        heads = c.model.heads
+        c.model.kv_heads = 4 if heads % 4 == 0 else 2 if heads % 2 == 0 else 1
+
+
+def _data(
+    c: ConfigDict, variant: str, scale: str, n: int, chosen: dict[str, str], plain: bool
+) -> None:
+    laptop = scale == "laptop"
+    small = "atomic-plain" if plain else "atomic"
+    options = {
+        "people": n,
+        "variant": variant,
+        "pools": "mini" if laptop else "full",
+        "vocabulary": small if laptop else "word",
+        "marked": chosen["marked"] == "1",
+        "celebrities": _whole(chosen, "celebrities"),
+    }
+    if laptop and options["marked"]:
+        c.pipeline.length = 144  # four biographies with their marks
+    if chosen["junk"]:
+        few = max(n // 100, 10)
+        many = {"laptop": 100_000, "gpu": 10_000_000, "paper": 100_000_000}[scale]
+        options["junk_people"] = many if chosen["junk"] == "bios" else few
+    if chosen["tasks"]:
+        share = 1.0 if chosen["tune"] else _share(chosen, "mixed")
+        options |= {"tasks": chosen["tasks"].replace("/", ","), "question_share": share}
+        options |= {"hints": _share(chosen, "hints"), "asked": _whole(chosen, "asked")}
+        options["prompt_weight"] = 0.0 if laptop else 1.0
+    set_data(c, "bios", **options)
+
+
+def _steps(c: ConfigDict, exposures: int) -> None:
+    """As many updates as show every person so often (celebrities as often as others)."""
+    world = open_world(c.data)
+    assert isinstance(world, BiosWorld)
+    mixture = world.mixture
+    useful, share = world.biographies, 1.0
+    if mixture is not None:
+        share = mixture.shares[0] / sum(mixture.shares)
+    people = sum(group.n for group in useful.groups)
+    each = examples_per_block(useful, packing_config(c)) / c.pipeline.rows_per_block
+    c.steps = -int(-people * exposures // (each * c.batch * share))
+
+
+def _tune(c: ConfigDict, scale: str, how: str) -> None:
+    """Section 2.4: LoRA of query, value and embedding, alpha 4, or everything; no warm-up."""
+    c.optimizer.warmup = 0
+    c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
+    c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
+    if scale == "laptop":
+        c.pipeline.mode, c.pipeline.length, c.pipeline.rows_per_block = "single", 40, 64
+        c.optimizer.learning_rate = 1e-3 if how == "full" else 3e-3
+    if how == "full":
+        return
+    rank, of_embedding = _pair(how, "tune must be full or ranks r-r2, like 8-128")
+    style = "alpha=4, scale=constant, init=zero_down"
+    c.lora = (
+        f"attention/(query|value): rank={rank}, {style}; ^embedding$: rank={of_embedding}, {style}"
+    )
+
+
+def sweep() -> list[dict[str, object]]:
+    """Returns the overrides of a scaling law of the laptop: people and width."""
+    return [
+        {"data.people": n, "model.width": width}
+        for n in (250, 500, 1000, 2000)
+        for width in (16, 32)
+    ]
