@@ -134,6 +134,9 @@ def _lost(m: Measurement) -> str:
     return decide(*(f.value <= control + 3 for f in found))
 
 
+_REPHRASED = ("month %12", "major %100")  # the value itself, in other words
+
+
 def _hinted(m: Measurement) -> str:
     """Hints help when written; having trained with them does not help without."""
     found = {f.label: f.value for f in m.figures}
@@ -144,7 +147,8 @@ def _hinted(m: Measurement) -> str:
             direct, guess = found[f"{stem}, direct"], found[f"{stem}, guessing"]
             predicted = found[f"{stem}, predicted"]
             conditions += [value >= direct + 10, abs(value - predicted) <= 10]
-            conditions.append(direct <= guess + 0.5 * (100 - guess))
+            if not stem.endswith(_REPHRASED):
+                conditions.append(direct <= guess + 0.5 * (100 - guess))
     return decide(*conditions)
 
 
@@ -472,8 +476,8 @@ CLAIMS = (
     Claim(
         id="orders-of-retrieval",
         paper=USED,
-        statement="Two facts are told in either order only if biographies had them in either order; "
-        "parts of a value are told only after what precedes them.",
+        statement="Two facts are told in either order only if biographies had them in either "
+        "order; parts of a value are told only after what precedes them.",
         source="Results 1 and 2, figure 4",
         paper_value="dual about 100 % (multi5+permute); birth year fails",
         metric="whole answers exactly right, people whose questions were never trained on",
@@ -525,7 +529,8 @@ CLAIMS = (
         metric="answers right with a hint, of held-out people",
         rule=_hinted,
         rule_text="With a hint at least 10 points better than without, and within 10 points of "
-        "h + (1 - h) x guessing; without, less than half way from guessing to 100 %.",
+        "h + (1 - h) x guessing; without, less than half way from guessing to 100 % (but for "
+        "month %12 and major %100, which only say the value in other words).",
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=("multi5+permute,tasks=classification,tune=8-16,hints=0.5",),

@@ -36,7 +36,9 @@ Trained = Mapping[str, tuple[Run, ...]]
 Runs = Callable[[str], tuple[str, ...]]
 Rule = Callable[[Measurement], str]
 FIVE = ("birth_date", "birth_city", "university", "major", "employer")  # company city apart
-PROBES: dict[str, dict[str, Any]] = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
+PROBES: dict[
+    str, dict[str, Any]
+] = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {"steps": 600, "learning_rate": 1e-2},
     "gpu": {"steps": 5000},
     "paper": {},
@@ -341,3 +343,38 @@ def _by_place(name: str, each: Sequence[Run], scale: str) -> Table:
     ]
     title = f"{name}: told before the n-th value, per cent (first seed)"
     return Table(title, ("attribute", *map(str, range(1, 7))), tuple(rows))
+
+
+@functools.lru_cache(maxsize=64)
+def _manipulated(run: Run) -> list[dict[str, Any]]:
+    return manipulation_probe.measure(run, manipulation_probe.Settings()).data["questions"]
+
+
+def manipulated(trained: Trained, scale: str) -> Measurement:
+    """Answers about held-out people, direct and with a hint, beside what the hints predict."""
+    del scale
+    figures: list[Figure] = []
+    for argument, each in trained.items():
+        found = [
+            {(r["task"], r["control"]): r for r in _manipulated(run) if r["side"] == "held-out"}
+            for run in each
+        ]
+        for task in dict.fromkeys(task for task, _ in found[0]):
+            name = f"{label(argument)}: {task}"
+            for control, said in (("<hint>", "with a hint"), ("<direct>", "direct")):
+                shares = [
+                    statistics.proportion(round(f[task, control]["right"] * n), n)
+                    for f in found
+                    if (n := f[task, control]["n"])
+                ]
+                estimate = statistics.over_seeds(shares, (0, 1))
+                role = "ours" if control == "<hint>" else "baseline"
+                figures.append(_percent(f"{name}, {said}", estimate, len(each), role=role))
+            hints = [f[task, "<hint>"] for f in found]
+            for said, key in (("hint", "hint"), ("predicted", "predicted"), ("guessing", "chance")):
+                value = 100 * float(np.mean([h[key] for h in hints]))
+                role = "truth" if key == "predicted" else "control"
+                figures.append(
+                    Figure(f"{name}, {said}", value, seeds=len(each), unit="%", role=role)
+                )
+    return Measurement(tuple(figures))
