@@ -30,6 +30,7 @@ Sources: arXiv 2309.14316, 2309.14402 and 2404.05405; sections 2, 7 and 9 of kno
 from ml_collections import ConfigDict
 
 from physlm_jax.data import open_world
+from physlm_jax.data.bios import BiosWorld
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.pipeline import examples_per_block
 from physlm_jax.training.config import base, packing_config, read_settings, set_data
@@ -257,6 +258,7 @@ def _data(
 def _steps(c: ConfigDict, exposures: int) -> None:
     """As many updates as show every person so often (celebrities as often as others)."""
     world = open_world(c.data)
+    assert isinstance(world, BiosWorld)
     mixture = world.mixture
     useful, share = world.biographies, 1.0
     if mixture is not None:

@@ -58,6 +58,11 @@ class Speller(Vocabulary):
         shifts = np.repeat(self._ends[found] - ends, lengths)
         return self._flat[places + shifts], lengths
 
+    @property
+    def mask(self) -> int:
+        """The id of the token that hides another; -1: there is none."""
+        return self._ids.get("<mask>", -1)
+
     def role(self, piece: int) -> int:
         """The id of a piece that has one, such as a special token."""
         return self.spelling[piece][0]
@@ -107,6 +112,11 @@ class BytePairSpeller(Speller):
         super().__post_init__()
         pattern = "|".join(map(re.escape, self.specials)) or "(?!)"
         object.__setattr__(self, "_special", re.compile(pattern))
+
+    @property
+    def mask(self) -> int:
+        """The id of the token that hides another; -1: there is none."""
+        return self.specials.get("<mask>", -1)
 
     def _match(self, text: str, place: int) -> tuple[Sequence[int], int] | None:
         assert self.pairs is not None

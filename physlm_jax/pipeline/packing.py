@@ -30,6 +30,7 @@ from physlm_jax.data.mixture import Mixture, part_seed, scattered
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.pipeline import best_fit, concatenate
+from physlm_jax.pipeline.masking import masked
 
 BLOCK_EXAMPLES = 2**32  # example indices that belong to one block
 MODES = ("concatenate", "exact", "best_fit", "single")
@@ -59,6 +60,8 @@ class PackingConfig:
         rows_per_block: R, the unit of work; it must divide every host's share of a batch. About
             five mean lengths are generated in vain in every block (phase, margin of the estimate,
             cut end) and each costs some 50 us besides, so larger is cheaper.
+        masked: share of the words that are hidden and predicted, see `masking`; 0: the next token
+            is predicted.
 
     Raises:
         InputError: a value outside these.
@@ -68,10 +71,13 @@ class PackingConfig:
     mode: str = "concatenate"
     align_bos: str = "none"
     rows_per_block: int = 16
+    masked: float = 0.0
 
     def __post_init__(self) -> None:
         check_count("packing.length", self.length)
         check_count("packing.rows_per_block", self.rows_per_block)
+        if not 0 <= self.masked <= 1:
+            raise InputError(f"packing.masked must be a share in [0, 1], got {self.masked}")
         if self.mode not in MODES:
             raise unknown("packing.mode", self.mode, MODES)
         if self.align_bos not in ("none", "half", "all"):
@@ -117,7 +123,8 @@ def pack_block(world: World, packing: PackingConfig, seed: int, block: int) -> R
         "best_fit": _best_fit,
         "single": _single,
     }[packing.mode]
-    return fill(world, packing, seed, block)
+    rows = fill(world, packing, seed, block)
+    return masked(rows, world, packing.masked, seed, block) if packing.masked else rows
 
 
 def pack_rows(world: World, packing: PackingConfig, seed: int, rows: range) -> Rows:

@@ -19,6 +19,7 @@ import numpy as np
 from physlm_jax.data.questions import Questions
 from physlm_jax.decoding.interface import Sampler, transformer_sampler
 from physlm_jax.errors import InputError
+from physlm_jax.probes.filling import filled
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement
 
@@ -63,6 +64,33 @@ def answers(sampler: Sampler, questions: Questions, seed: int = 0) -> Answers:
     return Answers(np.array(right, bool), np.array(strict, bool), tuple(given))
 
 
+def answered(run: Run, questions: Questions, longest: int = 0) -> Answers:
+    """Returns the answers of a run's model: written greedily, or filled in if it is bidirectional.
+
+    Args:
+        longest: tokens of a row to make room for; 0: as many as these questions need.
+    """
+    if not run.model.causal:
+        vocabulary = run.world.vocabulary
+        mask = getattr(vocabulary, "mask", -1)
+        said = filled(run.model, run.params, questions, mask)
+        given = tuple(tuple(words.tolist()) for words in said)
+        pairs = zip(given, questions.answers, questions.accepted, strict=True)
+        right, strict = zip(
+            *[(g in accepted, g == tuple(a.tolist())) for g, a, accepted in pairs], strict=True
+        )
+        return Answers(np.array(right, bool), np.array(strict, bool), given)
+    length = longest or int((questions.prompts.lengths + questions.answers.lengths).max()) + 1
+    sampler = transformer_sampler(
+        run.model,
+        run.params,
+        stop=run.world.vocabulary.eos,
+        max_length=min(length, run.model.max_length),
+        temperature=0.0,
+    )
+    return answers(sampler, questions)
+
+
 def best_at(correct: np.ndarray, samples: int, n: int) -> np.ndarray:
     """float[questions]: chance that one of n samples is right, from c right ones of m.
 
@@ -104,16 +132,13 @@ def measure(run: Run, settings: Settings) -> Measurement:
         )
     stop = run.world.vocabulary.eos
     length = min(longest(asked), run.model.max_length)
-    greedy = transformer_sampler(
-        run.model, run.params, stop=stop, max_length=length, temperature=0.0
-    )
     drawing = transformer_sampler(
         run.model, run.params, stop=stop, max_length=length, temperature=settings.temperature
     )
     rows: list[tuple[Cell, ...]] = []
     data: dict[str, dict[str, float]] = {}
     for name, questions in asked.items():
-        found = answers(greedy, questions)
+        found = answered(run, questions, length)
         best = {}
         if settings.best:
             drawn = [

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Mapping
 
 from physlm_jax.data.reversal import Questions, ReverseMix
-from physlm_jax.decoding.interface import transformer_sampler
 from physlm_jax.probes import recall
 from physlm_jax.studies import statistics
 from physlm_jax.studies.claim import Bars, Exhibit, Figure, Measurement, Sample, Series, Text
@@ -81,12 +80,7 @@ def _world(run: Run) -> ReverseMix:
 @functools.lru_cache(maxsize=256)
 def _answers(run: Run, name: str) -> recall.Answers:
     asked: Mapping[str, Questions] = _world(run).questions()
-    length = min(recall.longest(asked), run.model.max_length)
-    stop = run.world.vocabulary.eos
-    sampler = transformer_sampler(
-        run.model, run.params, stop=stop, max_length=length, temperature=0.0
-    )
-    return recall.answers(sampler, asked[name])
+    return recall.answered(run, asked[name], recall.longest(asked))
 
 
 def _said(label: str, run: Run, name: str) -> Text:

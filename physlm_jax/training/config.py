@@ -42,8 +42,9 @@ def base() -> ConfigDict:
 
     c.pipeline = ConfigDict()
     c.pipeline.length = 512  # T: tokens per row
-    c.pipeline.mode = "concatenate"  # or "best_fit" (whole examples, masked across), "single"
+    c.pipeline.mode = "concatenate"  # or "exact", "best_fit", "single": see pipeline.packing
     c.pipeline.align_bos = "none"  # or "half", "all": rows that start at a BOS
+    c.pipeline.masked = 0.0  # share of words hidden and predicted (with model.causal False)
     c.pipeline.rows_per_block = 16  # rows made in one go; divides each host's rows
     c.pipeline.threads = 2  # that make batches ahead, in each worker if there are any
     c.pipeline.workers = 0  # processes that make batches; worth it for worlds in plain Python
@@ -171,7 +172,11 @@ def packing_config(config: ConfigDict) -> PackingConfig:
     """Returns how rows are made."""
     p = config.pipeline
     return PackingConfig(
-        length=p.length, mode=p.mode, align_bos=p.align_bos, rows_per_block=p.rows_per_block
+        length=p.length,
+        mode=p.mode,
+        align_bos=p.align_bos,
+        rows_per_block=p.rows_per_block,
+        masked=p.masked,
     )
 
 
@@ -199,6 +204,11 @@ def validate(config: ConfigDict) -> None:
     for key, (value, least) in limits.items():
         if value < least:
             raise InputError(f"config.{key} must be at least {least}, got {value}")
+    if config.pipeline.masked and config.model.causal:
+        raise InputError(
+            "config.pipeline.masked needs config.model.causal=False: a causal model predicts the "
+            "next token"
+        )
     if config.batch % config.accumulation:
         raise InputError(
             f"config.accumulation {config.accumulation} does not divide config.batch {config.batch}"

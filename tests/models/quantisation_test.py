@@ -22,7 +22,7 @@ from physlm_jax.errors import InputError
 from physlm_jax.models import huggingface, lora, quantisation, transformer
 from physlm_jax.models.paths import flat
 from physlm_jax.models.quantisation import Quantised, grid
-from physlm_jax.models.quantisation.gptq import gptq
+from physlm_jax.models.quantisation.gptq import gptq, inverse
 from physlm_jax.training.loss import summed_loss
 
 TOKENS = np.random.default_rng(1).integers(0, 23, (6, 16))
@@ -133,7 +133,7 @@ def correlated(inputs, outputs, seed=0):
 )
 def test_gptq_is_the_papers_update(bits, symmetric, group, act_order):
     w, x = correlated(160, 7)  # more than one block, the last one padded
-    found = gptq(jnp.array(w), x.T @ x, bits, symmetric, group, act_order)
+    found = gptq(jnp.array(w), inverse(x.T @ x, act_order), bits, symmetric, group)
     codes, scales, zeros = twin(w, x.T @ x, bits, symmetric, group, act_order)
     np.testing.assert_array_equal(found[0], codes)
     np.testing.assert_allclose(found[1], scales, rtol=1e-4)
@@ -149,7 +149,10 @@ def test_gptq_errs_less_on_correlated_inputs(group):
         return np.linalg.norm(x @ (np.asarray(grid.decode(codes, scales, zeros)) - w))
 
     nearest = error(*grid.nearest(jnp.array(w), 4, True, group))
-    plain, ordered = (error(*gptq(jnp.array(w), x.T @ x, 4, True, group, o)) for o in (False, True))
+    plain, ordered = (
+        error(*gptq(jnp.array(w), inverse(x.T @ x, act_order), 4, True, group))
+        for act_order in (False, True)
+    )
     assert plain < 0.7 * nearest and ordered < 0.7 * nearest
 
 
@@ -157,7 +160,7 @@ def test_inputs_without_relation_are_rounded_to_nearest():
     w = correlated(48, 5)[0]
     diagonal = np.linspace(0, 3, 48)  # the first never occurs
     for gram in (np.diag(diagonal), np.zeros((48, 48))):
-        found = gptq(jnp.array(w), gram, 4, True, 48)
+        found = gptq(jnp.array(w), inverse(gram), 4, True, 48)
         jax.tree.map(np.testing.assert_array_equal, found, grid.nearest(jnp.array(w), 4, True, 48))
 
 
@@ -235,11 +238,10 @@ def reference_inputs(config, params, tokens):
     return found
 
 
-@pytest.mark.parametrize("group", [0, 8])
-def test_every_matrix_is_rounded_for_what_the_quantised_model_feeds_it(group):
+def test_every_matrix_is_rounded_for_what_the_quantised_model_feeds_it():
     config, params = made(position="none", tied=False)
     small = quantisation.quantise(
-        config, params, 4, "gptq", group=group, calibration=np.tile(TOKENS, (50, 1)), act_order=True
+        config, params, 4, "gptq", group=8, calibration=np.tile(TOKENS, (50, 1)), act_order=True
     )
     inputs = reference_inputs(config, jax.device_get(quantisation.dequantised(small)), TOKENS)
     compared = 0
@@ -249,9 +251,9 @@ def test_every_matrix_is_rounded_for_what_the_quantised_model_feeds_it(group):
         leaf, w = flat(small)[path], flat(params)[path]
         codes, w = (leaf.codes, w) if layer is None else (leaf.codes[layer], w[layer])
         w = jnp.array(w).reshape(x.shape[1], -1)
-        again = gptq(w, x.T @ x, 4, True, group or len(w), act_order=True)[0]
+        again = gptq(w, inverse(x.T @ x, act_order=True), 4, True, 8)[0]
         differ = np.mean(np.asarray(codes, int).reshape(w.shape) != np.asarray(again, int))
-        nearest = grid.nearest(w, 4, True, group or len(w))[0]
+        nearest = grid.nearest(w, 4, True, 8)[0]
         assert differ < 0.01 < np.mean(np.asarray(again, int) != np.asarray(nearest, int))
         compared += 1
     assert compared == 2 * 6 + 1
@@ -446,3 +448,10 @@ def test_what_is_not_a_plain_model_is_refused():
     broken = jax.tree.map(lambda x: x * np.nan, params)
     with pytest.raises(InputError, match=r"not finite"):
         quantisation.quantise(config, broken, **GPTQ)
+
+
+def test_gptq_refuses_what_it_sees_no_product_of(monkeypatch):
+    config, params = made(layers=1)
+    monkeypatch.setattr(transformer, "layer", lambda config, block, x: x)
+    with pytest.raises(InputError, match=r"sees no product of blocks/attention/key/kernel"):
+        quantisation.quantise(config, params, **{**GPTQ, "which": "key"})

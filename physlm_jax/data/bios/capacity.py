@@ -17,7 +17,7 @@ reach.
 Everything is a sum of logarithms: e^p is never formed. Nothing is clamped: a model that is worse
 than a uniform guess has negative bits. Losses are sums over a name's or a value's tokens.
 
-Source: Physics of Language Models, Part 3.3 (arXiv 2404.05405), sections 2 and 3, appendix A.
+Source: Physics of Language Models, Part 3.3 (arXiv 2404.05405), sections 2 and 3.
 """
 
 import math
@@ -62,7 +62,7 @@ def bios_bits(
         params: P, parameters.
     Raises:
         InputError: counts below 1, more people than names, losses that are no losses.
-    Source: Part 3.3, section 3 and the definition of R for bioS.
+    Source: Part 3.3, theorem 3.2 and remark 3.1; the capacity ratio of bioS.
     """
     _check_people(n, names)
     _at_least_one(values=values, params=params)
@@ -97,7 +97,7 @@ def biod_bits(
         params: P, parameters.
     Raises:
         InputError: counts below 1, N > N0, D > T^L, losses that are no losses.
-    Source: Part 3.3, theorem 3.2 and the definition of R.
+    Source: Part 3.3, theorem 3.2 and remark 3.1; the capacity ratio of bioD.
     """
     _check_set(n, k, c, d, l, t, names)
     _at_least_one(params=params)
@@ -167,7 +167,7 @@ def exposure_steps(n: int, exposures: int, tokens: float, batch: int, length: in
         batch: rows of a step.  length: tokens of a row.
     Raises:
         InputError: counts below 1, tokens that are not a positive number.
-    Source: Part 3.3, section 4; steps follow from presentations, as its own tables do not agree.
+    Source: Part 3.3, the tables of training settings, which do not all agree with this.
     """
     _at_least_one(n=n, exposures=exposures, batch=batch, length=length)
     if not (math.isfinite(tokens) and tokens > 0):
@@ -194,7 +194,7 @@ def gpt2_params(
         tied: the output map is the embedding; else its used rows count too.
     Raises:
         InputError: counts below 1, a negative ratio.
-    Source: Part 3.3, section 3.2 and appendix A (embeddings of tokens that do not occur excluded).
+    Source: Part 3.3, results 1 and 5; it leaves out the embeddings of tokens that never occur.
     """
     _at_least_one(layers=layers, heads=heads, head_dim=head_dim, used_vocab=used_vocab)
     if not (math.isfinite(mlp_ratio) and mlp_ratio >= 0):
@@ -212,7 +212,7 @@ def llama_params(
     """Returns the parameters of LLaMA: gated MLP with round(8 d / 3) hidden units, no biases.
 
     Args, errors: as of `gpt2_params`.
-    Source: Part 3.3, section 5 and appendix A.
+    Source: Part 3.3, results 5 to 7.
     """
     hidden = round(8 * heads * head_dim / 3)
     return _gated(layers, heads, head_dim, used_vocab, heads, hidden, tied)
@@ -231,7 +231,7 @@ def mistral_params(
     Args, errors: as of `gpt2_params`.
         kv_heads: heads of keys and values; 0: the first of 4, 2, 1 that divides the heads (the
             paper's "groups", read as heads of keys and values).
-    Source: Part 3.3, section 5 and appendix A.
+    Source: Part 3.3, results 5 to 7.
     """
     _at_least_one(heads=heads)
     kv_heads = kv_heads or next(groups for groups in GROUPED if heads % groups == 0)
@@ -255,7 +255,7 @@ def experts_params(
     An expert is an MLP d -> mlp_ratio d -> d with biases; a router d -> experts has none.
 
     Args, errors: as of `gpt2_params`.
-    Source: Part 3.3, section 7 and appendix A.
+    Source: Part 3.3, result 9.
     """
     _at_least_one(experts=experts)
     if round(mlp_ratio * heads * head_dim) < 1:

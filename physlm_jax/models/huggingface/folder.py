@@ -139,8 +139,8 @@ def _filled(
     shapes = {path: leaf.shape for path, leaf in paths.flat(transformer.abstract(config)).items()}
     if any(isinstance(leaf, StandIn) for leaf in there.values()):
         raise InputError(
-            "the parameters are not plain arrays: lora.merge an adapter first, "
-            "quantisation.dequantised what is quantised"
+            "the parameters are not plain arrays: is an adapter beside them, lora.merge it first; "
+            "are they quantised, quantisation.dequantised makes them plain"
         )
     if {path: leaf.shape for path, leaf in there.items()} != shapes:
         raise InputError("the parameters are not those of a model of this configuration")

@@ -13,7 +13,7 @@ Written here and not taken from qwix (Google's library, whose dependencies we ha
 Flax modules by intercepting their calls, while a model here is a pure function of a dict of stacked
 arrays; and its GPTQ unrolls a matrix row by row and keeps the rows' order.
 
-Source: Physics of Language Models, Part 3.3 (arXiv 2404.05405), section 6; GPTQ, arXiv 2210.17323.
+Source: Physics of Language Models, Part 3.3 (arXiv 2404.05405), result 8; GPTQ, arXiv 2210.17323.
 """
 
 from physlm_jax.models.quantisation.entry import METHODS, quantise

@@ -21,7 +21,8 @@ from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.models.weights import StandIn, array, product
 
 TOKENS = 4096  # at a time, about
-Encode = Callable[[Matrix, jax.Array, np.ndarray], Any]
+Encode = Callable[[Matrix, jax.Array], Any]
+Method = Callable[[np.ndarray], Encode]
 Rows = list[tuple[jax.Array, jax.Array]]
 
 
@@ -46,24 +47,24 @@ def in_turn(
     params: Params,
     chosen: dict[Path, Matrix],
     rows: Rows,
-    encode: Encode,
+    method: Method,
 ) -> Params:
     """Returns params with the chosen kernels encoded, each for the inputs it will see.
 
     Args:
         chosen: by path; kernels alone.
         rows: tokens int32[B, T] and their weights float32[B, T], pieces of one shape.
-        encode: (matrix of one layer, array, Gram matrix [I, I] of its inputs) -> the new leaf.
+        method: Gram matrix [I, I] of inputs -> (matrix of one layer, array) -> the new leaf.
     Raises:
         InputError: a chosen kernel that no product with states is seen of.
     """
     inside = {path[1:]: m.one() for path, m in chosen.items() if path[0] == "blocks"}
     if inside:
-        params = {**params, "blocks": _layers(config, params, inside, rows, encode)}
+        params = {**params, "blocks": _layers(config, params, inside, rows, method)}
     for path in chosen:  # the output map
         if path[0] != "blocks":
             gram = _summed(_final_gram, ((tokens, w) for tokens, w in rows), config, params)
-            leaf = encode(chosen[path], at(params, path), gram)
+            leaf = method(gram)(chosen[path], at(params, path))
             params = nested(flat(params) | {path: leaf})
     return params
 
@@ -73,7 +74,7 @@ def _layers(
     params: Params,
     chosen: dict[Path, Matrix],
     rows: Rows,
-    encode: Encode,
+    method: Method,
 ) -> Params:
     """The stacked layers, quantised one after the other."""
     states = [_embed(config, params, tokens) for tokens, _ in rows]
@@ -83,7 +84,8 @@ def _layers(
         block = _one(params["blocks"], layer)
         for stage in _stages(config, block, states[0], chosen):
             gram = _summed(_gram, zip(states, weights, strict=True), config, block, stage[0])
-            leaves = {path: encode(chosen[path], at(block, path), gram) for path in stage}
+            encode = method(gram)
+            leaves = {path: encode(chosen[path], at(block, path)) for path in stage}
             block = nested(flat(block) | leaves)
         states = [_layer(config, block, x) for x in states]
         done.append(block)
@@ -158,7 +160,7 @@ def _of(inputs: Any, weights: jax.Array) -> jax.Array:
 
 def pieces(tokens: np.ndarray, weights: np.ndarray) -> Rows:
     """Cuts rows [N, T] into pieces of equal shape; rows that fill the last one up weigh 0."""
-    size = max(1, min(len(tokens), TOKENS // tokens.shape[1]))
+    size = -(-len(tokens) // -(-tokens.size // TOKENS))  # as many pieces, evenly filled
     more = ((0, -len(tokens) % size), (0, 0))
     cut = (
         np.pad(tokens, more).reshape(-1, size, tokens.shape[1]).astype(np.int32),

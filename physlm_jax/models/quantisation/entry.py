@@ -11,7 +11,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.models.paths import Path, at, flat, nested
 from physlm_jax.models.quantisation import calibration as calibrating
 from physlm_jax.models.quantisation import grid
-from physlm_jax.models.quantisation.gptq import gptq
+from physlm_jax.models.quantisation.gptq import gptq, inverse
 from physlm_jax.models.quantisation.matrices import Matrix, check_plain, chosen
 from physlm_jax.models.quantisation.standin import Quantised
 from physlm_jax.models.transformer import Params, TransformerConfig
@@ -39,13 +39,16 @@ class Settings:
         if not (np.isfinite(self.damping) and self.damping > 0):
             raise InputError(f"quantisation: damping must be above 0, got {self.damping}")
 
-    def gptq(self, matrix: Matrix, w: jax.Array, gram: np.ndarray) -> Quantised:
-        """The stand-in of an array, rounded for inputs with this Gram matrix."""
-        group = self.group or matrix.fan_in
-        found = gptq(
-            matrix.unfolded(w), gram, self.bits, self.symmetric, group, self.act_order, self.damping
-        )
-        return _folded(self, matrix, *found)
+    def gptq(self, gram: np.ndarray) -> calibrating.Encode:
+        """Returns what turns arrays that read inputs with this Gram matrix into stand-ins."""
+        inputs = inverse(gram, self.act_order, self.damping)
+
+        def encode(matrix: Matrix, w: jax.Array) -> Quantised:
+            group = self.group or matrix.fan_in
+            found = gptq(matrix.unfolded(w), inputs, self.bits, self.symmetric, group)
+            return _folded(self, matrix, *found)
+
+        return encode
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -99,8 +102,8 @@ def quantise(
         InputError: settings out of range or of another method; groups that do not divide the
             inputs; `which` finds nothing, or what is quantised or adapted already; calibration
             missing, of another shape or outside the vocabulary.
-    Source: Part 3.3, section 6 (int8 and int4, calibrated on 1000 biographies); the settings of
-        its GPTQ are not stated, ours by default are GPTQ's own (section 4).
+    Source: Part 3.3, result 8 (int8 and int4, calibrated on 1000 biographies); the settings of
+        its GPTQ are not stated. Damping and blocks are those of GPTQ (section 4), grids ours.
     """
     if method not in METHODS:
         raise unknown("quantisation method", method, METHODS)

@@ -9,7 +9,7 @@ Source: GPTQ, arXiv 2210.17323, section 3 and algorithm 1.
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,34 +22,53 @@ BLOCK = 128  # inputs, the paper's
 EXACT = jax.lax.Precision.HIGHEST
 
 
+class Inverse(NamedTuple):
+    """What GPTQ needs to know of a matrix's inputs; matrices of the same inputs share it.
+
+    Attributes:
+        order: int[I], in which they are taken.  factor: float32[I, I], U of the inputs so ordered.
+        sorted: the order is not their own.
+    """
+
+    order: np.ndarray
+    factor: np.ndarray
+    sorted: bool
+
+
+def inverse(gram: np.ndarray, act_order: bool = False, damping: float = 0.01) -> Inverse:
+    """Returns the inverse of a Gram matrix, ready for `gptq`.
+
+    Args:
+        gram: [I, I], the sum of x^T x; its scale does not matter.
+        act_order: take inputs of large second moment first; they are then rounded the most freely.
+        damping: what is added to the diagonal of H, in parts of its mean.
+    Raises:
+        InputError: H is not finite, or has no inverse.
+    """
+    if not np.isfinite(gram).all():
+        raise InputError(
+            "quantisation: the model's states on the calibration tokens are not finite"
+        )
+    order = np.argsort(-gram.diagonal(), kind="stable") if act_order else np.arange(len(gram))
+    return Inverse(order, inverse_factor(gram[np.ix_(order, order)], damping), act_order)
+
+
 def gptq(
-    w: jax.Array,
-    gram: np.ndarray,
-    bits: int,
-    symmetric: bool,
-    group: int,
-    act_order: bool = False,
-    damping: float = 0.01,
+    w: jax.Array, inputs: Inverse, bits: int, symmetric: bool, group: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Rounds a matrix with a view to its inputs.
 
     Args:
-        w: float32[I, O].  gram: [I, I], the sum of x^T x; its scale does not matter.
+        w: float32[I, O].
         group: inputs that share a scale, a divisor of I. The grid of a group is fitted when its
-            turn comes, to what the errors before have made of it; with `act_order`, which mixes
+            turn comes, to what the errors before have made of it; with sorted inputs, which mixes
             groups, or with one group, to w itself.
-        act_order: inputs of large second moment first; they are then rounded the most freely.
-        damping: what is added to the diagonal of H, in parts of its mean.
     Returns:
         codes [I, O], whole float32 numbers; scales and zeros [I / group, O].
-    Raises:
-        InputError: H is not finite, or has no inverse.
     """
-    order = np.argsort(-gram.diagonal(), kind="stable") if act_order else np.arange(len(gram))
-    factor = inverse_factor(gram[np.ix_(order, order)], damping)
-    if group < len(gram) and not act_order:
-        return _with_moving_grids(w, factor, bits, symmetric, group)
-    return _with_fixed_grids(w, factor, order, bits, symmetric, group)
+    if group < len(w) and not inputs.sorted:
+        return _with_moving_grids(w, inputs.factor, bits, symmetric, group)
+    return _with_fixed_grids(w, inputs.factor, inputs.order, bits, symmetric, group)
 
 
 def inverse_factor(gram: np.ndarray, damping: float) -> np.ndarray:

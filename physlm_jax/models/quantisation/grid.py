@@ -6,6 +6,8 @@ them, so that nothing is off by more than half a step (the grid of the GPTQ tool
 span the numbers' own range, which always holds 0.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -43,6 +45,7 @@ def decode(codes: jax.Array, scale: jax.Array, zero: jax.Array | float) -> jax.A
     return (codes - zero) * scale
 
 
+@functools.partial(jax.jit, static_argnames=("bits", "symmetric", "group"))
 def nearest(
     w: jax.Array, bits: int, symmetric: bool, group: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:

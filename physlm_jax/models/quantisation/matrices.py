@@ -48,6 +48,13 @@ class Matrix:
         return self.path[-1] in TABLES
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's own shape."""
+        if self.is_table:
+            return (*self.outputs, *self.inputs)
+        return (*self.lead, *self.inputs, *self.outputs)
+
+    @property
     def fan_in(self) -> int:
         """I: inputs in all."""
         return math.prod(self.inputs)
@@ -141,11 +148,10 @@ def check_plain(matrix: Matrix, leaf: Any) -> None:
         raise InputError(
             f"quantisation: {matrix.name} is quantised already; let `which` leave it out"
         )
-    size = math.prod((*matrix.lead, *matrix.inputs, *matrix.outputs))
     shape = getattr(leaf, "shape", None)
     if shape is None:
         raise InputError(
             f"quantisation: {matrix.name} has an adapter beside it; lora.merge it first"
         )
-    if math.prod(shape) != size:
+    if tuple(shape) != matrix.shape:
         raise InputError(f"quantisation: {matrix.name} is {shape}, not as the configuration says")
