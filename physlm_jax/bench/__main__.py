@@ -1,20 +1,22 @@
 """Measures speed on this machine and prints a table.
 
-python -m physlm_jax.bench data|igsm|oracle|decode|train|population
+python -m physlm_jax.bench data|igsm|bios|oracle|decode|train|population
 python -m physlm_jax.bench train --peer=nanodo            beside a peer that is on PYTHONPATH
 python -m physlm_jax.bench train --shape=gpt2-small --batch=32
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
 
 from physlm_jax import cli
+from physlm_jax.bench.rows import Row, table
 from physlm_jax.errors import InputError, unknown
 
 SECONDS = flags.DEFINE_float(
-    "seconds", 20.0, "About how long data, igsm, oracle and decode measure."
+    "seconds", 20.0, "About how long data, igsm, bios, oracle and decode measure."
 )
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of updates of train and population.")
 PEER = flags.DEFINE_string(
@@ -25,13 +27,20 @@ PEER = flags.DEFINE_string(
 SHAPE = flags.DEFINE_enum("shape", "laptop", ["laptop", "gpt2-small"], "train: the model's size.")
 BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.")
 OUT = flags.DEFINE_string("out", "", "A JSON file to write the rows to as well.")
-KINDS = ("data", "igsm", "oracle", "decode", "train", "population")
+KINDS = ("data", "igsm", "bios", "oracle", "decode", "train", "population")
 
 
 def main(argv: list[str]) -> int:
     """Runs one benchmark."""
-    from physlm_jax.bench import data, decoding, oracles, populations, problems, training
-    from physlm_jax.bench.rows import table
+    from physlm_jax.bench import (
+        biographies,
+        data,
+        decoding,
+        oracles,
+        populations,
+        problems,
+        training,
+    )
     from physlm_jax.files import write_text
 
     if len(argv) != 2:
@@ -47,8 +56,14 @@ def main(argv: list[str]) -> int:
     elif kind == "population":
         rows, other = populations.run(rounds=ROUNDS.value), "one by one"
     else:
-        modules = {"data": data, "igsm": problems, "oracle": oracles, "decode": decoding}
-        rows = modules[kind].run(SECONDS.value)
+        runs: dict[str, Callable[[float], dict[str, Row]]] = {
+            "data": data.run,
+            "igsm": problems.run,
+            "bios": biographies.run,
+            "oracle": oracles.run,
+            "decode": decoding.run,
+        }
+        rows = runs[kind](SECONDS.value)
         other = "authors'" if kind == "igsm" else other
     print(table(rows, other))
     if OUT.value:

@@ -1,4 +1,4 @@
-"""GPT-2's byte-pair encoding, read from the files of whoever has them; for texts in ASCII.
+"""GPT-2's byte-pair encoding, read from the files of whoever has them.
 
 Byte b is written as a printable character; words are cut apart first and their characters merged
 pair by pair, the pair that was learned first before all others. Source: Radford et al. (2019),
@@ -18,7 +18,8 @@ from typing import Any
 
 from physlm_jax.errors import InputError
 
-PART = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+")
+# letters, decimal digits, other characters; fractions and the like count as letters here
+PART = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 
 
 def _alphabet() -> dict[int, str]:

@@ -30,7 +30,8 @@ def compiled(function: F) -> F:
     """Returns the function, compiled at its first call for the types it is called with.
 
     numba keeps compiled code until the function's own file changes, though what the function calls
-    is compiled into it: so it is kept under a name that changes with every file of the folder.
+    is compiled into it: so it is kept under a name that changes with every file of its folder and
+    of this one.
     """
     function.__qualname__ += "-" + _digest(Path(function.__code__.co_filename).parent)
     return cast(F, numba.njit(cache=True, nogil=True)(function))
@@ -39,7 +40,7 @@ def compiled(function: F) -> F:
 @lru_cache
 def _digest(folder: Path) -> str:
     """A word that changes with any source that compiled code of a folder can be made from."""
-    sources = [Path(__file__), *sorted(folder.glob("*.py"))]
+    sources = sorted({*Path(__file__).parent.glob("*.py"), *folder.glob("*.py")})
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

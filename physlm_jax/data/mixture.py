@@ -85,8 +85,8 @@ def whole_shares(share: float, what: str) -> tuple[int, int]:
     Raises:
         InputError: a share outside (0, 1) or not a fraction of at most 1000 rows.
     """
-    found = Fraction(share).limit_denominator(1000)
-    if not 0 < share < 1 or not math.isclose(found, share, rel_tol=1e-9):
+    found = Fraction(share).limit_denominator(1000) if 0 < share < 1 else Fraction(0)
+    if not found or not math.isclose(found, share, rel_tol=1e-9):
         raise InputError(f"{what} must be in (0, 1), a fraction of at most 1000 rows, got {share}")
     return found.denominator - found.numerator, found.numerator
 

@@ -48,7 +48,7 @@ def _network(words: np.ndarray, bits: np.ndarray, keys: np.ndarray) -> np.ndarra
 
 
 @compiled
-def permuted_one(index: Whole, size: Whole, key: np.uint64) -> int:
+def permuted_one(index: Whole, size: Whole, key: np.uint64) -> np.int64:
     """`permuted` of one index, for compiled code."""
     bits = 1
     while (1 << bits) < size:
@@ -68,4 +68,4 @@ def permuted_one(index: Whole, size: Whole, key: np.uint64) -> int:
                 left ^= mix_word(right ^ k) & high_mask
         word = (left << low) | right
         if word < np.uint64(size):
-            return int(word)
+            return np.int64(word)  # of an unsigned one numba makes floats when it divides

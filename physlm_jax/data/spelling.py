@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from physlm_jax.data import byte_pairs
+from physlm_jax.data.compiled import compiled
+from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
 
@@ -29,7 +32,6 @@ class Speller(Vocabulary):
     spelling: tuple[tuple[int, ...], ...] = ()
     _ends: np.ndarray = field(init=False, repr=False, compare=False)
     _flat: np.ndarray = field(init=False, repr=False, compare=False)
-    _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,26 +39,36 @@ class Speller(Vocabulary):
         object.__setattr__(self, "_ends", np.cumsum(lengths, dtype=np.int64))
         flat = np.array([i for ids in self.spelling for i in ids], np.int32)
         object.__setattr__(self, "_flat", flat)
-        longest = sorted(self.names, key=len, reverse=True)
-        object.__setattr__(self, "_pattern", re.compile("|".join(map(re.escape, longest))))
 
-    @property
-    def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all pieces laid end to end, int32[total], and where each ends, int64[n]."""
-        return self._flat, self._ends
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest = sorted(self.names, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest)))
 
     def spell(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the ids of pieces, int32[total], and each piece's number of ids.
 
         None stands for one id each.
         """
-        if len(self._flat) == len(self._ends):
+        each = np.diff(self._ends, prepend=0)
+        if (each == 1).all():
             return self._flat[found], None
-        lengths = np.diff(self._ends, prepend=0)[found]
+        lengths = each[found]
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1] if len(ends) else 0)
         shifts = np.repeat(self._ends[found] - ends, lengths)
         return self._flat[places + shifts], lengths
+
+    def spelled(self, said: Ragged) -> Ragged:
+        """Returns sequences of pieces as sequences of ids.
+
+        Args:
+            said: pieces, int32, with the label role, int[pieces], which the ids get too.
+        """
+        tokens, roles, offsets = _spelled(
+            said.tokens, said.role, said.offsets, self._flat, self._ends
+        )
+        return Ragged(tokens, offsets, {"role": roles})
 
     @property
     def mask(self) -> int:
@@ -79,7 +91,7 @@ class Speller(Vocabulary):
             match = self._match(text, place)
             if not match:
                 raise InputError(
-                    f"the text at character {place + 1} ('{text[place : place + 20]}') is outside "
+                    f"the text at character {place + 1} ({text[place : place + 20]!r}) is outside "
                     "the vocabulary; words have one space before them"
                 )
             found += match[0]
@@ -139,3 +151,25 @@ def spelled(texts: Sequence[str], pairs: byte_pairs.BytePairs) -> tuple[tuple[in
         tuple(i for part in byte_pairs.PART.findall(text) for i in pairs.encode(part))
         for text in texts
     )
+
+
+@compiled
+def _spelled(
+    pieces: np.ndarray, roles: np.ndarray, offsets: np.ndarray, flat: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids of pieces, their roles, and where each sequence begins."""
+    total = 0
+    for piece in pieces:
+        total += ends[piece] - (ends[piece - 1] if piece else 0)
+    ids, found = np.empty(total, np.int32), np.empty(total, np.uint8)
+    starts = np.zeros(len(offsets), np.int64)
+    n = 0
+    for sequence in range(len(offsets) - 1):
+        for i in range(offsets[sequence], offsets[sequence + 1]):
+            piece = pieces[i]
+            for k in range(ends[piece - 1] if piece else 0, ends[piece]):
+                ids[n] = flat[k]
+                found[n] = roles[i]
+                n += 1
+        starts[sequence + 1] = n
+    return ids, found, starts

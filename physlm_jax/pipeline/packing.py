@@ -207,9 +207,9 @@ def _exact(world: World, packing: PackingConfig, seed: int, block: int) -> Rows:
     count = examples_per_block(world, packing)
     ragged = _checked(world, world.examples(seed, block * count, count), count)
     weights = ragged.labels.get("weights", np.ones(len(ragged.tokens), np.float32))
-    if _shared(world):  # all but the last without their EOS
+    if _shared(world):  # all but the first without their BOS: the EOS before it keeps its weight
         keep = np.ones(len(ragged.tokens), bool)
-        keep[ragged.offsets[1:-1] - 1] = False
+        keep[ragged.offsets[1:-1]] = False
         ragged, weights = Ragged(ragged.tokens[keep], ragged.offsets), weights[keep]
     missing = (0, max(0, size * length + 1 - len(ragged.tokens)))
     tokens = np.pad(ragged.tokens, missing, constant_values=world.vocabulary.pad)

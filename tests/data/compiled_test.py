@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chi_square import chi_square
 
 from physlm_jax.data import compiled
 from physlm_jax.data.compiled import (
@@ -25,13 +26,6 @@ SPLITMIX = (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F)
 
 def stream(seed: int) -> np.ndarray:
     return np.array([seed], np.uint64)
-
-
-def chi_square(counts: np.ndarray, expected: np.ndarray) -> float:
-    """How far counts are from expected ones, in standard deviations (Wilson and Hilferty)."""
-    statistic, degrees = ((counts - expected) ** 2 / expected).sum(), len(counts) - 1
-    spread = 2 / (9 * degrees)
-    return ((statistic / degrees) ** (1 / 3) - 1 + spread) / np.sqrt(spread)
 
 
 def test_published_words():

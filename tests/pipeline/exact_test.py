@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toy import PAD, Toy
 
 from physlm_jax.data.mixture import Mixture, part_seed, whole_shares
+from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
 from physlm_jax.pipeline import PackingConfig, examples_per_block, pack_block, pack_rows
@@ -62,6 +63,25 @@ def test_a_block_is_its_own_examples_end_to_end_then_padding(kind, least, more, 
     assert found["targets"].reshape(-1).tolist() == whole[1:]
     assert found["weights"].reshape(-1).tolist() == [1] * (n - 1) + [0] * (room + 1 - n)
     assert (found["positions"] == np.arange(size[0])).all() and (found["segment_ids"] == 1).all()
+
+
+@dataclass(frozen=True)
+class Weighed(OneBorder):
+    """Each example begins with weight 0 and ends with 1; in between weights are halves."""
+
+    def examples(self, seed, start, count):
+        plain = super().examples(seed, start, count)
+        weights = np.full(len(plain.tokens), 0.5, np.float32)
+        weights[plain.offsets[:-1]], weights[plain.offsets[1:] - 1] = 0, 1
+        return Ragged(plain.tokens, plain.offsets, {"weights": weights})
+
+
+def test_a_border_in_common_weighs_what_the_end_before_it_does():
+    """Else a world that gives its prompts no weight would not teach where answers end."""
+    found = pack_block(Weighed(3, 9), PackingConfig(40, "exact", rows_per_block=4), 0, 0)
+    targets, weights = found["targets"].reshape(-1), found["weights"].reshape(-1)
+    assert (weights[targets == 0] == 1).all() and (targets == 0).sum() > 10
+    assert set(weights[targets != 0].tolist()) == {0.0, 0.5}  # 0: padding
 
 
 def test_examples_of_one_length_leave_no_padding():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physlm_jax.data.bios.lexicon import LARGEST, Lexicon, lexicon
+from physlm_jax.data.bios.lexicon import Lexicon, lexicon
 from physlm_jax.data.bios.people import (
     DAY,
     FIELDS,
@@ -26,8 +26,15 @@ from physlm_jax.data.bios.people import (
     draw_person,
 )
 from physlm_jax.data.bios.questions import DIRECT, HINT, QUESTIONS, RULES
-from physlm_jax.data.bios.writing import Script, Writer, put, put_date, put_field, put_id, put_name
-from physlm_jax.data.compiled import Whole, compiled
+from physlm_jax.data.bios.writing import (
+    Script,
+    find_pieces,
+    new_sheet,
+    put,
+    put_date,
+    put_name,
+)
+from physlm_jax.data.compiled import compiled
 
 PROMPT, ANSWER = 0, 1  # roles of tokens
 NO_HINT, PLAIN, HINTED = range(3)  # the task has no hints; it has, and none or one is given
@@ -35,6 +42,7 @@ _NAME, _DATE, _RESULT = range(FIELDS, FIELDS + 3)  # slots after the fields
 _SECOND = 20  # added to the slots of the second person
 _STATE, _EVEN, _MODULO, _NUMBER, _LATER, _DIFFERENCE, _FIND = range(len(RULES))
 _END = -1000
+_SLOT_PIECES = 4  # at most: the date
 
 
 class Forms(NamedTuple):
@@ -43,7 +51,7 @@ class Forms(NamedTuple):
     Attributes:
         prompt, hint, answer: int64[tasks, most]: pieces, slots as -1 - slot, then `_END`.
         rule, field, modulus: int64[tasks].
-        numbers, answers: first pieces of the numbers and of No, Yes.
+        zero, no: the pieces of 0, among the other numbers, and of No, before Yes.
         hinted, direct: the control tokens' pieces.
     """
 
@@ -53,8 +61,8 @@ class Forms(NamedTuple):
     rule: np.ndarray
     field: np.ndarray
     modulus: np.ndarray
-    numbers: int
-    answers: int
+    zero: int
+    no: int
     hinted: int
     direct: int
 
@@ -71,7 +79,7 @@ def forms(pools: str, tasks: tuple[str, ...]) -> Forms:
         np.array([list(RULES).index(q.rule) for q in asked]),
         np.array([_slot(q.fields[0]) if q.rule != "find" else 0 for q in asked]),
         np.array([q.modulus for q in asked]),
-        parts.starts["number"],
+        parts.zero,
         parts.starts["answer"],
         parts.special(HINT),
         parts.special(DIRECT),
@@ -107,21 +115,21 @@ def result(forms: Forms, task: int, one: np.ndarray, other: np.ndarray) -> int:
     first = 0 if field == MAJOR else 1
     a, b = one[field] + first, other[field] + first
     if rule == _EVEN:
-        return forms.answers + (a % 2 == 0)
+        return forms.no + (a % 2 == 0)
     if rule == _LATER:
-        return forms.answers + (a > b)
+        return forms.no + (a > b)
     number = a
     if rule == _MODULO:
         number = a % forms.modulus[task]
     elif rule == _DIFFERENCE:
         number = a - b
-    return forms.numbers + LARGEST + number
+    return forms.zero + number
 
 
 @compiled
 def _say(
-    writer: Writer,
-    script: Script,
+    sheet: np.ndarray,
+    marks: int,
     form: np.ndarray,
     one: np.ndarray,
     other: np.ndarray,
@@ -129,25 +137,25 @@ def _say(
     role: int,
 ) -> None:
     """Writes a form with its slots filled."""
-    first = writer.written[0]
+    first = sheet[0, 0] + 1
     for item in form:
         if item == _END:
             break
         if item >= 0:
-            put(writer, script, item, role)
+            put(sheet, item, role)
             continue
         slot = -1 - item
         who = other if slot >= _SECOND else one
         slot %= _SECOND
         if slot == _NAME:
-            put_name(writer, script, who)
+            put_name(sheet, who)
         elif slot == _DATE:
-            put_date(writer, script, who)
+            put_date(sheet, who, marks)
         elif slot == _RESULT:
-            put(writer, script, computed, role)
+            put(sheet, computed, role)
         else:
-            put_field(writer, script, who, slot, role)
-    writer.roles[first : writer.written[0]] = role
+            put(sheet, who[slot], role)
+    sheet[first : sheet[0, 0] + 1, 1] = role
 
 
 @compiled
@@ -156,48 +164,36 @@ def write_questions(
     forms: Forms,
     sizes: Sizes,
     asked: np.ndarray,
-    eos: Whole,
-    room: int,
-) -> tuple[Writer, np.ndarray]:
+    eos: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Writes examples.
 
     Args:
         asked: int64[n, 4]: task, number of the person, number of the second, and NO_HINT..HINTED.
-        room: tokens that no example has more of.
+        eos: its piece.
     Returns:
-        the writer, with roles PROMPT and ANSWER, and int64[n + 1], where each example begins.
+        a sheet, with roles PROMPT and ANSWER, and int64[n + 1], where each example begins.
     """
     count = len(asked)
     offsets = np.zeros(count + 1, np.int64)
-    writer = Writer(
-        np.empty(count * room, np.int32), np.empty(count * room, np.uint8), np.zeros(1, np.int64)
-    )
+    most = forms.prompt.shape[1] + forms.hint.shape[1] + forms.answer.shape[1]
+    sheet = new_sheet(count * (_SLOT_PIECES * most + 3))
     one, other = np.empty(FIELDS, np.int32), np.empty(FIELDS, np.int32)
+    record, second = np.empty(FIELDS, np.int64), np.empty(FIELDS, np.int64)
     for i in range(count):
         task, hint = asked[i, 0], asked[i, 3]
         draw_person(sizes, asked[i, 1], one)
         draw_person(sizes, asked[i, 2], other)
         computed = result(forms, task, one, other)
-        put_id(writer, eos)
-        _say(writer, script, forms.prompt[task], one, other, computed, PROMPT)
+        find_pieces(script, one, record)
+        find_pieces(script, other, second)
+        put(sheet, eos, PROMPT)
+        _say(sheet, script.marks, forms.prompt[task], record, second, computed, PROMPT)
         if hint != NO_HINT:
-            put(writer, script, forms.hinted if hint == HINTED else forms.direct, PROMPT)
+            put(sheet, forms.hinted if hint == HINTED else forms.direct, PROMPT)
         if hint == HINTED:
-            _say(writer, script, forms.hint[task], one, other, computed, ANSWER)
-        _say(writer, script, forms.answer[task], one, other, computed, ANSWER)
-        put_id(writer, eos)
-        writer.roles[writer.written[0] - 1] = ANSWER
-        offsets[i + 1] = writer.written[0]
-    return writer, offsets
-
-
-def longest(lengths: np.ndarray, made: Forms) -> int:
-    """Tokens that no example of these tasks has more of, EOS included.
-
-    Args:
-        lengths: of all pieces, see `Lexicon.lengths`.
-    """
-    rows = np.concatenate([made.prompt, made.hint, made.answer], axis=1)
-    slots = ((rows < 0) & (rows != _END)).sum(1)  # of four pieces at most
-    plain = np.where(rows >= 0, lengths[np.maximum(rows, 0)], 0).sum(1)
-    return int((plain + slots * 4 * lengths.max()).max()) + 4
+            _say(sheet, script.marks, forms.hint[task], record, second, computed, ANSWER)
+        _say(sheet, script.marks, forms.answer[task], record, second, computed, ANSWER)
+        put(sheet, eos, ANSWER)
+        offsets[i + 1] = sheet[0, 0]
+    return sheet, offsets

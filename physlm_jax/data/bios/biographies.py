@@ -15,24 +15,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physlm_jax.data.bios.lexicon import DOMAIN, lexicon
+from physlm_jax.data.bios.lexicon import DOMAIN, EOS, lexicon
 from physlm_jax.data.bios.people import FIELDS, Person, Population, Sizes, draw_person
 from physlm_jax.data.bios.tokenizers import tokenizer
 from physlm_jax.data.bios.variants import Variant, as_variant
 from physlm_jax.data.bios.writing import (
+    MOST_PIECES,
     OTHER,
     ROLES,
     Script,
     Style,
-    Writer,
+    as_ragged,
+    find_pieces,
     new_scratch,
+    new_sheet,
     put,
-    put_id,
     write_biography,
 )
-from physlm_jax.data.compiled import Whole, compiled, mix_word
+from physlm_jax.data.compiled import compiled, mix_word
 from physlm_jax.data.hashing import stream_key
-from physlm_jax.data.permutation import permuted_one
+from physlm_jax.data.passes import shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
 from physlm_jax.errors import InputError
@@ -80,7 +82,8 @@ class Biographies:
         marked: each biography begins with the token of its domain.
 
     Raises:
-        InputError: groups that overlap or differ in seed or pools, or cannot be one pool.
+        InputError: groups that overlap or differ in seed or pools, or cannot be one pool; no such
+            variant or vocabulary.
     """
 
     groups: tuple[Population, ...]
@@ -100,6 +103,9 @@ class Biographies:
             raise InputError("bios: groups must not share people")
         if len(self.groups) > 1 and 0 in (v.entries for v in self._made):
             raise InputError("bios: multi-infinity has no entries to mix with another group's")
+        if sum(g.n * v.entries for g, v in zip(self.groups, self._made, strict=True)) >= 2**62:
+            raise InputError("bios: people with 2**62 entries or more are not on offer")
+        tokenizer(self.groups[0].pools, self.kind)  # or says what is wrong with it
 
     @property
     def _made(self) -> tuple[Variant, ...]:
@@ -157,20 +163,17 @@ class Biographies:
 
     def entries(self, shown: np.ndarray, seed: int = 0) -> Ragged:
         """Returns the examples of rows (group, person, entry), int64[n, 3]; see `examples`."""
-        parts, speller = lexicon(self.groups[0].pools), self.vocabulary
-        mark = parts.special(DOMAIN) if self.marked else -1
-        writer, offsets = _write(
-            parts.script(speller),
+        parts = lexicon(self.groups[0].pools)
+        sheet, offsets = _write(
+            parts.script,
             self.table,
             self.groups[0].sizes,
             shown,
             np.uint64(stream_key(seed, "wording") if self.fresh else 0),
-            np.int32(speller.eos),
-            mark,
-            parts.longest(speller) + 3,
+            parts.special(EOS),
+            parts.special(DOMAIN) if self.marked else -1,
         )
-        total = offsets[-1]
-        return Ragged(writer.tokens[:total], offsets, {"role": writer.roles[:total]})
+        return self.vocabulary.spelled(as_ragged(sheet, offsets))
 
 
 class Groups(NamedTuple):
@@ -191,8 +194,7 @@ def _presented(index: np.ndarray, groups: Groups, fresh: bool, key: np.uint64) -
     shown = np.empty((len(index), 3), np.int64)
     size = np.uint64((groups.people * groups.entries).sum())
     for i in range(len(index)):
-        turn, place = index[i] // size, index[i] % size
-        left = permuted_one(np.int64(place), np.int64(size), mix_word(key ^ mix_word(turn)))
+        turn, left = shown_at(index[i], size, key)
         group = 0
         while left >= groups.people[group] * groups.entries[group]:
             left -= groups.people[group] * groups.entries[group]
@@ -231,28 +233,28 @@ def _write(
     sizes: Sizes,
     shown: np.ndarray,
     stream: np.uint64,
-    eos: Whole,
+    eos: int,
     mark: int,
-    room: int,
-) -> tuple[Writer, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
+    """A sheet with examples, and where each of them begins."""
     count = len(shown)
     offsets = np.zeros(count + 1, np.int64)
-    writer = Writer(
-        np.empty(count * room, np.int32), np.empty(count * room, np.uint8), np.zeros(1, np.int64)
-    )
-    fields, scratch = np.empty(FIELDS, np.int32), new_scratch()
+    sheet = new_sheet(count * (MOST_PIECES + 3))
+    places, record = np.empty(FIELDS, np.int32), np.empty(FIELDS, np.int64)
+    scratch = new_scratch()
     for i in range(count):
         g = shown[i, 0]
-        person = draw_person(sizes, groups.start[g] + shown[i, 1], fields)
+        person = draw_person(sizes, groups.start[g] + shown[i, 1], places)
+        find_pieces(script, places, record)
         keys = entry_keys(person, groups.reworded[g] == 1, shown[i, 2], stream)
-        put_id(writer, eos)
+        put(sheet, eos, OTHER)
         if mark >= 0:
-            put(writer, script, mark, OTHER)
+            put(sheet, mark, OTHER)
         style = _style(groups, g)
-        write_biography(writer, script, style, fields, keys[0], keys[1], scratch)
-        put_id(writer, eos)
-        offsets[i + 1] = writer.written[0]
-    return writer, offsets
+        write_biography(sheet, script, style, record, keys[0], keys[1], scratch)
+        put(sheet, eos, OTHER)
+        offsets[i + 1] = sheet[0, 0]
+    return sheet, offsets
 
 
 def biography(person: Person, variant: str, seed: int = 0, presentation: int = 0) -> Text:
@@ -269,24 +271,22 @@ def biography(person: Person, variant: str, seed: int = 0, presentation: int = 0
     """
     kind = as_variant(variant)
     parts = lexicon(person.pools)
-    script = parts.script(None)
-    room = parts.longest(None)
-    writer = Writer(np.empty(room, np.int32), np.empty(room, np.uint8), np.zeros(1, np.int64))
+    sheet = new_sheet(MOST_PIECES)
     entry = presentation % kind.entries if kind.entries else presentation
     stream = np.uint64(0 if kind.entries else stream_key(seed, "wording"))
     wording, ordering = entry_keys(np.uint64(person.key), kind.reworded, entry, stream)
     style = Style(kind.order, kind.fullname, kind.name_at, kind.rewritten)
-    fields = np.array(person.fields, np.int32)
+    record = np.empty(FIELDS, np.int64)
+    find_pieces(parts.script, np.array(person.fields, np.int32), record)
     keys = np.uint64(wording), np.uint64(ordering)  # numba returns plain ints
-    write_biography(writer, script, style, fields, *keys, new_scratch())
-    n = writer.written[0]
-    return _text(parts.texts, writer.tokens[:n], writer.roles[:n])
+    write_biography(sheet, parts.script, style, record, *keys, new_scratch())
+    return _text(parts.texts, sheet[1 : 1 + sheet[0, 0]])
 
 
-def _text(texts: Sequence[str], pieces: np.ndarray, roles: np.ndarray) -> Text:
+def _text(texts: Sequence[str], said: np.ndarray) -> Text:
     """The text of pieces; pieces of one role that stand together are one span."""
     text, spans = "", list[Span]()
-    for piece, role in zip(pieces.tolist(), roles.tolist(), strict=True):
+    for piece, role in said.tolist():
         start, text = len(text), text + texts[piece]
         if role == OTHER:
             continue

@@ -22,7 +22,6 @@ from physlm_jax.data.bios.questions import DIRECT, HINT, QUESTIONS
 from physlm_jax.data.bios.templates import CLOSING, POSSESSIVES, UNNAMED, Template, templates
 from physlm_jax.data.bios.words import joined
 from physlm_jax.data.bios.writing import Script
-from physlm_jax.data.spelling import Speller
 
 PAD, EOS, DOMAIN, MASK = "<pad>", "<eos>", "<domain>", "<mask>"
 SPECIALS = (PAD, EOS, HINT, DIRECT, DOMAIN, MASK)
@@ -33,7 +32,7 @@ MARKS = (  # in the order of `writing.STOP` and those after it
     *(" " + UNNAMED, "'s", " " + CLOSING.partition(" {")[0], " and", ","),
 )
 DATE_COMMA_PIECE = len(SPECIALS) + 1
-LARGEST = 99  # of numbers
+LARGEST = 99  # of numbers at least: as great as the differences of the papers' 100 majors
 _SLOT = re.compile(r"\{([^}]*)\}")
 
 
@@ -66,55 +65,29 @@ class Lexicon:
         """The piece of a special token."""
         return SPECIALS.index(name)
 
-    def script(self, speller: Speller | None) -> Script:
-        """Returns the pieces as a vocabulary spells them; None: as their own numbers."""
-        if speller is None:
-            numbers = np.arange(len(self.texts))
-            return self._script(numbers.astype(np.int32), numbers + 1)
-        return self._script(*speller.table)
+    @property
+    def zero(self) -> int:
+        """The piece of the number 0; the others are around it."""
+        return self.starts["number"] + self._sizes["number"] // 2
 
-    def _script(self, flat: np.ndarray, ends: np.ndarray) -> Script:
-        most = max(map(len, self.templates))
-        left, right, owns = (np.zeros((len(ATTRIBUTES), most), np.int64) for _ in range(3))
+    @cached_property
+    def script(self) -> Script:
+        """What there is to say, for compiled code."""
+        starts, most = self.starts, max(map(len, self.templates))
+        around = np.zeros((len(ATTRIBUTES), most, 3), np.int64)
         for a, found in enumerate(self.templates):
-            for t, (before, after, own) in enumerate(found):
-                left[a, t], right[a, t], owns[a, t] = before, after, own
+            around[a, : len(found)] = found
         return Script(
-            flat,
-            ends,
-            np.array([self.starts[name] for name in NAMED], np.int64),
-            left,
-            right,
-            owns.astype(np.uint8),
-            np.array([len(found) for found in self.templates], np.int64),
-            len(SPECIALS) + np.arange(len(MARKS)),
-            np.array([self.starts["birth_city in full"], self.starts["company_city in full"]]),
-            np.array([self.starts["idle"], len(idle_talk.SENTENCES)]),
+            fields=np.array([starts[name] for name in NAMED], np.int64),
+            templates=around,
+            counts=np.array([len(found) for found in self.templates], np.int64),
+            marks=len(SPECIALS),
+            he=starts["pronoun"],
+            city=starts["birth_city in full"] - starts["birth_city"],
+            company_city=starts["company_city in full"] - starts["company_city"],
+            idle=starts["idle"],
+            idle_count=len(idle_talk.SENTENCES),
         )
-
-    def lengths(self, speller: Speller | None) -> np.ndarray:
-        """int64[pieces]: how many ids each is spelled with."""
-        if speller is None:
-            return np.ones(len(self.texts), np.int64)
-        return np.diff(speller.table[1], prepend=0)
-
-    def longest(self, speller: Speller | None) -> int:
-        """Ids that no biography has more of (EOS not counted)."""
-        each = self.lengths(speller)
-        field = {
-            name: int(each[self.starts[name] : self.starts[name] + size].max())
-            for name, size in self._sizes.items()
-        }
-        name = field["first"] + field["middle"] + field["last"] + int(each[MARKS_OWN])
-        values = {"birth_date": field["month"] + field["day"] + field["year"] + 1}
-        total = 0
-        for attribute, found in zip(ATTRIBUTES, self.templates, strict=True):
-            around = max(int(each[before] + each[after]) for before, after, _ in found)
-            value = values.get(attribute) or max(
-                field[attribute], field.get(f"{attribute} in full", 0)
-            )
-            total += around + value + name + 4
-        return total + 3 * (name + field["idle"] + 1) + int(each.max()) + name
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -128,9 +101,6 @@ class Lexicon:
         return tuple(
             part if i % 2 else self.chunks[part] for i, part in enumerate(_parts(text)) if part
         )
-
-
-MARKS_OWN = len(SPECIALS) + MARKS.index("'s")
 
 
 @lru_cache(maxsize=16)
@@ -152,7 +122,8 @@ def lexicon(name: str) -> Lexicon:
     for field in ("birth_city", "company_city"):
         in_full = [" " + idle_talk.in_full(city) for city in lists.values_of(field)]
         add(f"{field} in full", in_full, values=True)
-    add("number", [f" {n}" for n in range(-LARGEST, LARGEST + 1)])
+    largest = max(LARGEST, len(lists.major) - 1)
+    add("number", [f" {n}" for n in range(-largest, largest + 1)])
     add("answer", [" No", " Yes"])
     add("idle", [" " + text for text in idle_talk.SENTENCES])
     made = _templates(name, len(texts), starts, texts, whole)

@@ -7,6 +7,7 @@ tests). The split is by person: a split by question would leave nothing to find 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,16 +20,16 @@ from physlm_jax.data.bios.asking import (
     PLAIN,
     Forms,
     forms,
-    longest,
     write_questions,
 )
-from physlm_jax.data.bios.lexicon import lexicon
+from physlm_jax.data.bios.lexicon import EOS, lexicon
 from physlm_jax.data.bios.people import Population
 from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
 from physlm_jax.data.bios.tokenizers import tokenizer
-from physlm_jax.data.compiled import compiled, draw_below, draw_uniform, mix_word
+from physlm_jax.data.bios.writing import as_ragged
+from physlm_jax.data.compiled import Whole, compiled, draw_below, draw_uniform, mix_word
 from physlm_jax.data.hashing import stream_key
-from physlm_jax.data.permutation import permuted_one
+from physlm_jax.data.passes import pass_key, shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
 from physlm_jax.errors import InputError, unknown
@@ -63,7 +64,7 @@ class Tasks:
         prompt_weight: of the loss of prompts, 1 as in the papers.
 
     Raises:
-        InputError: a share or weight out of range; nobody to compare with.
+        InputError: a share or weight out of range; nobody to compare with; no such vocabulary.
     """
 
     people: Population
@@ -77,10 +78,11 @@ class Tasks:
             raise InputError(f"bios: vocabulary '{self.kind}' has no words for questions")
         if not 0 <= self.hints <= 1:
             raise InputError(f"bios: hints must be a share in [0, 1], got {self.hints}")
-        if self.prompt_weight < 0:
+        if not 0 <= self.prompt_weight < math.inf:
             raise InputError(f"bios: prompt_weight must be at least 0, got {self.prompt_weight}")
         if self.people.n < 2 and any(QUESTIONS[task].is_pair for task in self.tasks):
             raise InputError("bios: tasks on two people need two people to ask about")
+        tokenizer(self.people.pools, self.kind)  # or says what is wrong with it
 
     @property
     def vocabulary(self) -> Speller:
@@ -123,17 +125,11 @@ class Tasks:
 
     def written(self, asked: np.ndarray) -> Ragged:
         """Returns the examples of rows of `asked`; label role: 0 prompt (with EOS), 1 answer."""
-        parts, speller = lexicon(self.people.pools), self.vocabulary
-        writer, offsets = write_questions(
-            parts.script(speller),
-            self._forms,
-            self.people.sizes,
-            asked,
-            np.int32(speller.eos),
-            longest(parts.lengths(speller), self._forms),
+        parts = lexicon(self.people.pools)
+        sheet, offsets = write_questions(
+            parts.script, self._forms, self.people.sizes, asked, parts.special(EOS)
         )
-        total = offsets[-1]
-        return Ragged(writer.tokens[:total], offsets, {"role": writer.roles[:total]})
+        return self.vocabulary.spelled(as_ragged(sheet, offsets))
 
     def pairs(self, task: str, hinted: int = NO_HINT, seed: int = 0) -> tuple[Ragged, Ragged]:
         """Returns everybody's prompts, EOS first, and the answers, without EOS, of one task.
@@ -161,7 +157,7 @@ def _those(whole: Ragged, keep: np.ndarray) -> Ragged:
 
 
 @compiled
-def _other(state: np.ndarray, person: int, people: int) -> int:
+def _other(state: np.ndarray, person: Whole, people: int) -> Whole:
     """Somebody else, if there is anybody."""
     if people < 2:
         return person
@@ -186,11 +182,9 @@ def _asked(
     size = np.uint64(people * len(hinted))
     state = np.empty(1, np.uint64)
     for i in range(len(index)):
-        turn, place = index[i] // size, index[i] % size
-        own = mix_word(key ^ mix_word(turn))
-        number = permuted_one(np.int64(place), np.int64(size), own)
+        turn, number = shown_at(index[i], size, key)
         task, person = number // people, number % people
-        state[0] = mix_word(own + np.uint64(number))
+        state[0] = mix_word(pass_key(turn, key) + np.uint64(number))
         asked[i, 0], asked[i, 1] = task, person
         asked[i, 2] = _other(state, person, people)
         asked[i, 3] = NO_HINT

@@ -94,7 +94,7 @@ def _words(piece: str) -> tuple[str, ...]:
 
 def _byte_pairs(texts: Sequence[str], path: Path) -> Speller:
     pairs = byte_pairs.read(path)
-    ids = (50256, 50256, 222, 223, 224, 225)
+    ids = (50256, 50256, 188, 189, 190, 191)  # the end of a text; bytes 0..3, which no text holds
     spelling = (*((i,) for i in ids), *spelled(texts, pairs))
     specials = dict(zip(SPECIALS, ids, strict=True))
     return BytePairSpeller(pairs.names, 50256, 50256, 50256, "", spelling, pairs, specials)

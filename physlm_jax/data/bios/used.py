@@ -14,7 +14,7 @@ import numpy as np
 
 from physlm_jax.data.bios.biographies import Biographies
 from physlm_jax.data.bios.idle_talk import SENTENCES
-from physlm_jax.data.bios.lexicon import DOMAIN, EOS, LARGEST, SPECIALS, Lexicon, lexicon
+from physlm_jax.data.bios.lexicon import DOMAIN, EOS, SPECIALS, Lexicon, lexicon
 from physlm_jax.data.bios.people import (
     DAY,
     FIRST,
@@ -188,4 +188,4 @@ def _results(parts: Lexicon, question: Question, people: Population) -> set[int]
         numbers = [number % question.modulus for number in numbers]
     if question.rule == "difference":
         numbers = [a - b for a in numbers for b in numbers]
-    return {parts.starts["number"] + LARGEST + number for number in numbers}
+    return {parts.zero + number for number in numbers}

@@ -81,6 +81,9 @@ def as_variant(name: str) -> Variant:
     }
     for part in parts:
         found |= _change(name, part, single=kind == "single", free=bool(rewritten or couples))
+    for kind in ("permute", "reverse"):
+        if sum(part.startswith(kind) for part in parts) > 1:
+            raise InputError(f"bios: variant '{name}' has two parts that say {kind}")
     made = Variant(name, **found)  # type: ignore[arg-type]
     if made.fullname and made.name_at:
         raise InputError(f"bios: variant '{name}': reverse moves the one name, fullname has six")

@@ -134,6 +134,11 @@ def world(
     Raises:
         InputError: any of these is wrong.
     """
+    if min(celebrities, junk_people) < 0:
+        raise InputError(
+            f"bios: celebrities and junk_people must be at least 0, got {celebrities} and "
+            f"{junk_people}"
+        )
     group = Population(people, seed, pools, celebrities)
     groups: tuple[Population, ...] = (group,)
     variants: tuple[str, ...] = (variant,)
@@ -142,11 +147,12 @@ def world(
         variants = (celebrity_variant, variant)
     useful = Biographies(groups, variants, vocabulary, marked)
     if not tasks:
-        if question_share or asked:
-            raise InputError("bios: question_share and asked need tasks")
+        if question_share or asked or hints:
+            raise InputError("bios: question_share, asked and hints need tasks")
         return BiosWorld(_with_junk(useful, junk_people, junk_share), useful)
     trained, held_out = split(groups, asked)
     questions = Tasks(trained, as_tasks(tasks), vocabulary, hints, prompt_weight)
+    dataclasses.replace(questions, people=held_out)  # can be asked too
     if question_share == 1:
         if junk_people:
             raise InputError("bios: question_share 1 leaves no room for junk")

@@ -1,7 +1,9 @@
-"""Biographies, written token by token: six sentences in some order, on one person.
+"""Biographies, written piece by piece: six sentences in some order, on one person.
 
-What a sentence says is in pieces (see `lexicon`); here they are put one after another, each as the
-ids that a vocabulary spells it with, and each id with its role. Compiled code, some 20 ns a token.
+What a sentence says is in pieces (see `lexicon`); here they are put on a sheet one after another,
+each with its role; `Speller.spelled` makes ids of them. Compiled code, half a microsecond a
+biography. It passes plain arrays and numbers: numba counts the references to every array in a
+tuple, which took two thirds of the time.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from physlm_jax.data.bios.people import (
     COMPANY_CITY,
     DAY,
     EMPLOYER,
+    FIELDS,
     FIRST,
     LAST,
     MAJOR,
@@ -26,7 +29,8 @@ from physlm_jax.data.bios.people import (
 )
 from physlm_jax.data.bios.variants import COUPLED, PERMUTED
 from physlm_jax.data.bios.variants import LAST as AT_THE_END
-from physlm_jax.data.compiled import Whole, compiled, draw_below, shuffle
+from physlm_jax.data.compiled import compiled, draw_below, shuffle
+from physlm_jax.data.ragged import Ragged
 
 # roles of tokens: what each is part of
 OTHER, NAME, GENDER = 0, 1, 8
@@ -38,48 +42,35 @@ ROLES = (
 ATTRIBUTES = 6  # sentences of a biography, of roles BIRTH_DATE..WORKS_IN in this order
 MERGED = 0.4  # of sentences of bioR that are joined to the one before: our choice
 IDLE = 3  # most sentences of idle talk in a biography of bioR
+MOST_PIECES = 100  # of a biography: six sentences of 14 at most and three of idle talk, of 5
 
 
 class Script(NamedTuple):
     """All that can be said, for compiled code.
 
     Attributes:
-        flat, ends: ids of every piece, laid end to end, and where each ends.
         fields: int64[12], the first piece of each field FIRST..PRONOUN.
-        left, right: int64[6, most], pieces before and after the value, by template.
-        owns: uint8[6, most], templates whose subject is a possessive.
+        templates: int64[6, most, 3], the pieces before and after the value, and 1 where the
+            subject is a possessive.
         counts: int64[6], templates of each attribute.
-        marks: int64[..], single pieces: see `lexicon.MARKS`.
-        others: int64[2], first pieces of birth and company cities in other words (bioR).
-        idle: int64[2], first piece of idle talk, and how many there are.
+        marks: the piece of the first of `lexicon.MARKS`.  he: of "He".
+        city, company_city: from the piece of a city to that of the same in full (bioR).
+        idle, idle_count: the first piece of idle talk, and how many there are.
     """
 
-    flat: np.ndarray
-    ends: np.ndarray
     fields: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    owns: np.ndarray
+    templates: np.ndarray
     counts: np.ndarray
-    marks: np.ndarray
-    others: np.ndarray
-    idle: np.ndarray
+    marks: int
+    he: int
+    city: int
+    company_city: int
+    idle: int
+    idle_count: int
 
 
-# in `marks`; two forms follow HIS, four HE_LOWER
+# from `marks` on; two forms follow HIS, four HE_LOWER
 STOP, DATE_COMMA, HIS, HE_LOWER, PERSON, OWN, CLOSING, AND, COMMA = 0, 1, 2, 4, 8, 9, 10, 11, 12
-
-
-class Writer(NamedTuple):
-    """Where ids go; the caller sees to it that there is room.
-
-    Attributes:
-        tokens: int32[room].  roles: uint8[room].  written: int64[1].
-    """
-
-    tokens: np.ndarray
-    roles: np.ndarray
-    written: np.ndarray
 
 
 class Style(NamedTuple):
@@ -92,56 +83,66 @@ class Style(NamedTuple):
 
 
 @compiled
-def put(writer: Writer, script: Script, piece: int, role: int) -> None:
-    """Writes a piece."""
-    n = writer.written[0]
-    for k in range(script.ends[piece - 1] if piece else 0, script.ends[piece]):
-        writer.tokens[n] = script.flat[k]
-        writer.roles[n] = role
-        n += 1
-    writer.written[0] = n
+def new_sheet(room: int) -> np.ndarray:
+    """int32[1 + room, 2]: a sheet with nothing on it.
+
+    Row 0 holds how many pieces there are, then each has a row: the piece and its role. The caller
+    sees to it that there is room.
+    """
+    sheet = np.empty((1 + room, 2), np.int32)
+    sheet[0, 0] = 0
+    return sheet
+
+
+def as_ragged(sheet: np.ndarray, offsets: np.ndarray) -> Ragged:
+    """Returns what is on a sheet, pieces with the label role, cut where examples begin."""
+    said = sheet[1 : 1 + offsets[-1]]
+    return Ragged(said[:, 0], offsets, {"role": said[:, 1]})
 
 
 @compiled
-def put_id(writer: Writer, token: Whole) -> None:
-    """Writes an id that is part of nothing."""
-    writer.tokens[writer.written[0]] = token
-    writer.roles[writer.written[0]] = OTHER
-    writer.written[0] += 1
+def put(sheet: np.ndarray, piece: int, role: int) -> None:
+    """Writes a piece on a sheet."""
+    n = sheet[0, 0] + 1
+    sheet[n, 0] = piece
+    sheet[n, 1] = role
+    sheet[0, 0] = n
 
 
 @compiled
-def put_field(writer: Writer, script: Script, fields: np.ndarray, field: int, role: int) -> None:
-    """Writes one field of a person."""
-    put(writer, script, script.fields[field] + fields[field], role)
+def find_pieces(script: Script, places: np.ndarray, record: np.ndarray) -> None:
+    """Writes a record as pieces, int64[12], from a person's places in the pools FIRST..PRONOUN."""
+    for field in range(FIELDS):
+        record[field] = script.fields[field] + places[field]
 
 
 @compiled
-def put_name(writer: Writer, script: Script, fields: np.ndarray) -> None:
+def put_name(sheet: np.ndarray, record: np.ndarray) -> None:
     """Writes the full name."""
-    for field in (FIRST, MIDDLE, LAST):
-        put_field(writer, script, fields, field, NAME)
+    put(sheet, record[FIRST], NAME)
+    put(sheet, record[MIDDLE], NAME)
+    put(sheet, record[LAST], NAME)
 
 
 @compiled
-def put_date(writer: Writer, script: Script, fields: np.ndarray) -> None:
+def put_date(sheet: np.ndarray, record: np.ndarray, marks: int) -> None:
     """Writes "October 2, 1996"."""
-    put_field(writer, script, fields, MONTH, BIRTH_DATE)
-    put_field(writer, script, fields, DAY, BIRTH_DATE)
-    put(writer, script, script.marks[DATE_COMMA], BIRTH_DATE)
-    put_field(writer, script, fields, YEAR, BIRTH_DATE)
+    put(sheet, record[MONTH], BIRTH_DATE)
+    put(sheet, record[DAY], BIRTH_DATE)
+    put(sheet, marks + DATE_COMMA, BIRTH_DATE)
+    put(sheet, record[YEAR], BIRTH_DATE)
 
 
 class Scratch(NamedTuple):
     """Room for what is drawn for one biography.
 
     Attributes:
-        state: uint64[1].  chosen, order, idle: int64[6].
+        state: uint64[1].  order, chosen, idle: int64[6], sentences, templates, idle talk.
     """
 
     state: np.ndarray
-    chosen: np.ndarray
     order: np.ndarray
+    chosen: np.ndarray
     idle: np.ndarray
 
 
@@ -159,21 +160,21 @@ def new_scratch() -> Scratch:
 
 @compiled
 def write_biography(
-    writer: Writer,
+    sheet: np.ndarray,
     script: Script,
     style: Style,
-    fields: np.ndarray,
+    record: np.ndarray,
     wording: np.uint64,
     ordering: np.uint64,
     scratch: Scratch,
 ) -> None:
-    """Writes one entry of a person.
+    """Writes one entry of a person, at most `MOST_PIECES`.
 
     Args:
-        fields: of the person, FIRST..PRONOUN.
+        record: of the person, see `find_pieces`.
         wording, ordering: keys of the choice of templates and of the order.
     """
-    chosen, order, idle, state = scratch.chosen, scratch.order, scratch.idle, scratch.state
+    state, order, chosen, idle = scratch.state, scratch.order, scratch.chosen, scratch.idle
     state[0] = ordering
     _draw_order(style.order, state, order)
     state[0] = wording
@@ -183,14 +184,14 @@ def write_biography(
         _draw_places_of_idle_talk(state, idle)
     for k in range(ATTRIBUTES):
         joined = style.rewritten and k > 0 and _is_joined(state, idle[k - 1])
-        _write_sentence(writer, script, style, fields, order[k], chosen[order[k]], k, joined, state)
+        _write_sentence(sheet, script, style, record, order[k], chosen[order[k]], k, joined, state)
         if style.rewritten:
             for _ in range(idle[k]):
-                _write_idle_talk(writer, script, style, fields, state)
+                _write_idle_talk(sheet, script, style, record, state)
     if style.name_at == AT_THE_END:
-        put(writer, script, script.marks[CLOSING], OTHER)
-        put_name(writer, script, fields)
-        put(writer, script, script.marks[STOP], OTHER)
+        put(sheet, script.marks + CLOSING, OTHER)
+        put_name(sheet, record)
+        put(sheet, script.marks + STOP, OTHER)
 
 
 @compiled
@@ -208,10 +209,10 @@ def _draw_order(kind: int, state: np.ndarray, order: np.ndarray) -> None:
 
 @compiled
 def _write_sentence(
-    writer: Writer,
+    sheet: np.ndarray,
     script: Script,
     style: Style,
-    fields: np.ndarray,
+    record: np.ndarray,
     attribute: int,
     template: int,
     place: int,
@@ -219,84 +220,77 @@ def _write_sentence(
     state: np.ndarray,
 ) -> None:
     """Writes the sentence on one attribute, the place-th of its biography."""
+    marks = script.marks
     if joined:
-        writer.written[0] -= script.ends[script.marks[STOP]] - script.ends[script.marks[STOP] - 1]
-        put(writer, script, script.marks[COMMA], OTHER)
-        put(writer, script, script.marks[AND], OTHER)
-    owns = script.owns[attribute, template] == 1
-    _write_subject(writer, script, style, fields, place, owns, joined)
-    put(writer, script, script.left[attribute, template], OTHER)
+        sheet[0, 0] -= 1  # the full stop
+        put(sheet, marks + COMMA, OTHER)
+        put(sheet, marks + AND, OTHER)
+    owns = script.templates[attribute, template, 2] == 1
+    gender = record[PRONOUN] - script.he
+    _write_subject(sheet, marks, style, record, gender, place, owns, joined)
+    put(sheet, script.templates[attribute, template, 0], OTHER)
     if style.rewritten:
-        _put_value_freely(writer, script, fields, attribute, state)
+        _put_value_freely(sheet, script, record, attribute, state)
     else:
-        _put_value(writer, script, fields, attribute)
-    put(writer, script, script.right[attribute, template], OTHER)
-    put(writer, script, script.marks[STOP], OTHER)
+        _put_value(sheet, marks, record, attribute)
+    put(sheet, script.templates[attribute, template, 1], OTHER)
+    put(sheet, marks + STOP, OTHER)
 
 
 @compiled
 def _write_subject(
-    writer: Writer,
-    script: Script,
+    sheet: np.ndarray,
+    marks: int,
     style: Style,
-    fields: np.ndarray,
+    record: np.ndarray,
+    gender: int,
     place: int,
     owns: bool,
     joined: bool,
 ) -> None:
     """Writes name, pronoun or "The person", and what makes it a possessive."""
     if style.fullname or place == style.name_at:
-        put_name(writer, script, fields)
+        put_name(sheet, record)
         if owns:
-            put(writer, script, script.marks[OWN], OTHER)
+            put(sheet, marks + OWN, OTHER)
     elif place == 0:
-        put(writer, script, script.marks[PERSON], OTHER)
+        put(sheet, marks + PERSON, OTHER)
         if owns:
-            put(writer, script, script.marks[OWN], OTHER)
-    else:
-        _put_pronoun(writer, script, fields, owns, joined)
-
-
-@compiled
-def _put_pronoun(
-    writer: Writer, script: Script, fields: np.ndarray, owns: bool, lower: bool
-) -> None:
-    """Writes He, She, His or Her, in small letters within a sentence."""
-    who = fields[PRONOUN]
-    if lower:
-        put(writer, script, script.marks[HE_LOWER] + 2 * owns + who, GENDER)
+            put(sheet, marks + OWN, OTHER)
+    elif joined:
+        put(sheet, marks + HE_LOWER + 2 * owns + gender, GENDER)
     elif owns:
-        put(writer, script, script.marks[HIS] + who, GENDER)
+        put(sheet, marks + HIS + gender, GENDER)
     else:
-        put_field(writer, script, fields, PRONOUN, GENDER)
+        put(sheet, record[PRONOUN], GENDER)
 
 
 @compiled
-def _put_value(writer: Writer, script: Script, fields: np.ndarray, attribute: int) -> None:
+def _put_value(sheet: np.ndarray, marks: int, record: np.ndarray, attribute: int) -> None:
     """Writes the value of an attribute 0..5."""
     if attribute == 0:
-        put_date(writer, script, fields)
+        put_date(sheet, record, marks)
     else:
         field = (MONTH, CITY, UNIVERSITY, MAJOR, EMPLOYER, COMPANY_CITY)[attribute]
-        put_field(writer, script, fields, field, BIRTH_DATE + attribute)
+        put(sheet, record[field], BIRTH_DATE + attribute)
 
 
 @compiled
 def _put_value_freely(
-    writer: Writer, script: Script, fields: np.ndarray, attribute: int, state: np.ndarray
+    sheet: np.ndarray, script: Script, record: np.ndarray, attribute: int, state: np.ndarray
 ) -> None:
     """Writes a value in one of two ways: the date's parts turned, the state's name in full."""
     other = draw_below(state, 2) == 1
     if other and attribute == 0:
-        put_field(writer, script, fields, DAY, BIRTH_DATE)
-        put_field(writer, script, fields, MONTH, BIRTH_DATE)
-        put_field(writer, script, fields, YEAR, BIRTH_DATE)
+        put(sheet, record[DAY], BIRTH_DATE)
+        put(sheet, record[MONTH], BIRTH_DATE)
+        put(sheet, record[YEAR], BIRTH_DATE)
     elif other and attribute == 1:
-        put(writer, script, script.others[0] + fields[CITY], BIRTH_CITY)
+        put(sheet, record[CITY] + script.city, BIRTH_CITY)
     elif other and attribute == 5:
-        put(writer, script, script.others[1] + fields[COMPANY_CITY], WORKS_IN)
+        put(sheet, record[COMPANY_CITY] + script.company_city, WORKS_IN)
     else:
-        _put_value(writer, script, fields, attribute)
+        _put_value(sheet, script.marks, record, attribute)
 
 
 @compiled
@@ -315,12 +309,12 @@ def _is_joined(state: np.ndarray, idle_before: int) -> bool:
 
 @compiled
 def _write_idle_talk(
-    writer: Writer, script: Script, style: Style, fields: np.ndarray, state: np.ndarray
+    sheet: np.ndarray, script: Script, style: Style, record: np.ndarray, state: np.ndarray
 ) -> None:
     """Writes a sentence that says nothing of the record."""
     if style.fullname:
-        put_name(writer, script, fields)
+        put_name(sheet, record)
     else:
-        _put_pronoun(writer, script, fields, False, False)
-    put(writer, script, script.idle[0] + draw_below(state, script.idle[1]), OTHER)
-    put(writer, script, script.marks[STOP], OTHER)
+        put(sheet, record[PRONOUN], GENDER)
+    put(sheet, script.idle + draw_below(state, script.idle_count), OTHER)
+    put(sheet, script.marks + STOP, OTHER)

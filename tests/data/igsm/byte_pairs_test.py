@@ -2,7 +2,7 @@
 
 import json
 
-import igsm_gpt2 as gpt2
+import gpt2_files as gpt2
 import pytest
 
 from physlm_jax.data import byte_pairs, igsm
@@ -47,7 +47,14 @@ def test_the_forms_of_files_are_alike(files, problems):
 
 def test_byte_pairs_read_any_text(files):
     vocabulary = igsm.tokenizer(igsm.MED, files["two"])
-    for text in (" Unicorn's  tail\n\n", "don't", "12 +34?!  ", " Häfen, Œuvre"):
+    for text in (
+        " Unicorn's  tail\n\n",
+        "don't",
+        "12 +34?!  ",
+        " Häfen, Œuvre",
+        " é.",
+        " Łódź, 1920؟",
+    ):
         assert vocabulary.decode(vocabulary.encode(text)) == text
 
 

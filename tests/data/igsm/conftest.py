@@ -1,6 +1,5 @@
 """Makes the slow twins importable; problems that several files look at."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -30,21 +29,3 @@ def problems() -> dict[str, list[igsm.Problem]]:
 def records(problems) -> dict[str, list[dict]]:
     """Their records."""
     return {name: [p.facts() for p in some] for name, some in problems.items()}
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory) -> dict[str, str]:
-    """The stand-in in all three forms of files: pairs of files, one file, one with lists."""
-    import igsm_gpt2 as gpt2
-
-    root, ids = tmp_path_factory.mktemp("gpt2"), gpt2.vocabulary()
-    two, one, lists = (root / name for name in ("two", "one", "lists"))
-    for folder in (two, one, lists):
-        folder.mkdir()
-    (two / "vocab.json").write_text(json.dumps(ids))
-    (two / "merges.txt").write_text("\n".join(["#version: 0.2", *gpt2.MERGES, ""]))
-    whole = {"model": {"type": "BPE", "vocab": ids, "merges": gpt2.MERGES}}
-    (one / "tokenizer.json").write_text(json.dumps(whole))
-    whole["model"]["merges"] = [merge.split(" ") for merge in gpt2.MERGES]
-    (lists / "tokenizer.json").write_text(json.dumps(whole))
-    return {"two": str(two), "one": str(one / "tokenizer.json"), "lists": str(lists)}
