@@ -8,6 +8,7 @@ claim. Many of the papers' figures are images whose cells are not known here. So
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from physlm_jax.studies import knowledge_measures as measures
@@ -27,6 +28,10 @@ _GPU = tuple(
 )
 _LARGE = tuple(f"bioS,n=1000000,exposures=1000,model={m}" for m in _PAPER_SIZES)
 _GPU_SHORT = tuple(f"bioS,n=100000,exposures=100,model={m}" for m in ("2-2", "2-4", "4-4"))
+# some of the paper's shapes: K attributes of C chunks, each one of D of L symbols out of T
+_SHAPES = ("k=1,c=1,d=100,l=1,t=1000", "k=20,c=1,d=1000,l=5,t=200", "k=2,c=10,d=100,l=2,t=2000")
+_DIVERSE = tuple(f"bioD,n=20000,{shape},exposures=1000,model=2-2" for shape in _SHAPES)
+_DIVERSE_LARGE = tuple(f"bioD,n=500000,{shape},exposures=1000,model=4-8" for shape in _SHAPES)
 _LARGE_SHORT = tuple(f"bioS,n=1000000,exposures=100,model={m}" for m in _PAPER_SIZES)
 
 
@@ -100,6 +105,13 @@ def _extracted(m: Measurement) -> str:
     rich = [v for k, v in means.items() if k.startswith("multi5+permute")]
     known = [f.value >= 80 for f in m.figures if f.label.endswith(", trained")]
     return decide(*(r >= s + 25 for r in rich for s in single), *known)
+
+
+def _in_turn(m: Measurement) -> str:
+    at = [
+        f.value for name in measures.RISES for f in m.figures if f.label.endswith(f"{name}: half")
+    ]
+    return decide(*(a <= b for a, b in itertools.pairwise(at)))
 
 
 def _by_heart(m: Measurement) -> str:
@@ -417,6 +429,39 @@ CLAIMS = (
             paper=("single,tasks=extraction,mixed=0.8",),
         ),
         measure=measures.answered({"single": 86.6}),
+    ),
+    Claim(
+        id="order-of-learning",
+        paper=STORED,
+        statement="In mixed training the asked people's questions are known first, then "
+        "biographies, the other people's questions last.",
+        source="Result 1, figure 1 (training curves)",
+        paper_value="in this order (in words)",
+        metric="updates until half of the final accuracy is reached",
+        rule=_in_turn,
+        rule_text="Half of the final accuracy is reached in this order; checkpoints every tenth of "
+        "the training.",
+        scales=LARGE,
+        runs=measures.runs(
+            gpu=("single,tasks=extraction,mixed=0.8",),
+            paper=("single,tasks=extraction,mixed=0.8",),
+        ),
+        measure=measures.rises,
+    ),
+    Claim(
+        id="any-shape",
+        paper=COUNTED,
+        statement="The two bits hold for knowledge of any shape: many or few attributes, long or "
+        "short values, many or few of them.",
+        source="Result 3, figure 3 (bioD)",
+        paper_value="peak R >= 2 over all of K, C, D, L and T",
+        metric="bits per parameter, diversity included",
+        rule=_reaches(2.0, 1.8),
+        rule_text="R at least 90 % of R_max wherever that is at most 1.8; where it is more than 2, "
+        "R reaches 1.9 in one run.",
+        scales=LARGE,
+        runs=measures.runs(gpu=_DIVERSE, paper=_DIVERSE_LARGE),
+        measure=measures.ratios,
     ),
     Claim(
         id="full-finetuning",

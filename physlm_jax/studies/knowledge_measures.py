@@ -30,7 +30,7 @@ from physlm_jax.studies.claim import (
     decide,
 )
 from physlm_jax.studies.curves import learning_curve
-from physlm_jax.training.checkpoint import Run
+from physlm_jax.training.checkpoint import Run, checkpoint_steps, load_run
 
 Trained = Mapping[str, tuple[Run, ...]]
 Runs = Callable[[str], tuple[str, ...]]
@@ -378,3 +378,43 @@ def manipulated(trained: Trained, scale: str) -> Measurement:
                     Figure(f"{name}, {said}", value, seeds=len(each), unit="%", role=role)
                 )
     return Measurement(tuple(figures))
+
+
+RISES = (  # in the order in which the paper sees them rise
+    "questions, trained people",
+    "biographies",
+    "questions, held-out people",
+)
+
+
+def _share_of_last(values: Sequence[float], share: float = 0.5) -> int:
+    """The first place where a rising quantity reaches a share of its last value."""
+    return next(i for i, v in enumerate(values) if v >= share * values[-1])
+
+
+def rises(trained: Trained, scale: str) -> Measurement:
+    """When, in the course of training, questions and biographies come to be known."""
+    del scale
+    figures: list[Figure] = []
+    exhibits: list[Exhibit] = []
+    for argument, each in trained.items():
+        run = each[0]
+        steps = checkpoint_steps(run.workdir)
+        curves: dict[str, list[float]] = {name: [] for name in RISES}
+        for step in steps:
+            then = load_run(run.workdir, step, run.member)
+            names = [n for n in _world(then).questions() if not n.endswith(TRAINED)]
+            known = _stored(then)["people_known"] / _stored(then)["people"]
+            asked = (_share([then], [n + TRAINED for n in names]), _share([then], names))
+            for name, value in zip(RISES, (asked[0].value, known, asked[1].value), strict=True):
+                curves[name].append(100 * value)
+        x = tuple(map(float, steps))
+        series = tuple(Series(name, tuple(values), x) for name, values in curves.items())
+        exhibits.append(Curve(f"{label(argument)}: what is known", series, "updates", "%"))
+        figures += [
+            Figure(
+                f"{label(argument)}, {name}: half", steps[_share_of_last(values)], unit="updates"
+            )
+            for name, values in curves.items()
+        ]
+    return Measurement(tuple(figures), tuple(exhibits))
