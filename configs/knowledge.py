@@ -318,7 +318,7 @@ def _tune(c: ConfigDict, scale: str, how: str) -> None:
     c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
     if scale == "laptop":
         c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
-        c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max()) - 1
+        c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max())
         c.optimizer.learning_rate = 1e-3 if how == "full" else 3e-3
     if how == "full":
         return
