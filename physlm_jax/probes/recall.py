@@ -1,7 +1,8 @@
 """Does a model answer what it was taught? Exact match of whole answers, and best of n samples.
 
-A world that can be asked has `questions() -> {name: Questions}`. Answers are decoded greedily; an
-answer is right if it is one of those accepted, all its tokens in place. Source: arXiv 2403.13799,
+A world that can be asked has `questions() -> {name: Questions}`, and may say by `means()` of which
+of these sets the mean is worth a line, {name: sets}. Answers are decoded greedily; an answer is
+right if it is one of those accepted, all its tokens in place. Source: arXiv 2403.13799,
 sections 3-4 (exact match; best@n for the celebrities); the estimator of best@n from m samples is
 the usual one, 1 - C(m - c, n) / C(m, n) with c of them right.
 """
@@ -9,7 +10,7 @@ the usual one, 1 - C(m - c, n) / C(m, n) with c of them right.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,18 @@ def measure(run: Run, settings: Settings) -> Measurement:
         rows.append((name, len(questions), right, strict, *best.values()))
         data[name] = {"n": len(questions), "right": right, "strict": strict}
         data[name] |= {f"best@{n}": value for n, value in best.items()}
+    summed = getattr(run.world, "means", None)
+    means = {
+        name: _mean([data[part] for part in of])
+        for name, of in (summed() if summed else {}).items()
+    }
+    rows += [(name, *found.values()) for name, found in means.items()]
     header = ("questions", "n", "right", "strict", *(f"best@{n}" for n in settings.best))
     name = "recall" + (f"-t{settings.temperature:g}-{settings.samples}" if settings.best else "")
-    return Measurement(name, header, tuple(rows), {"questions": data})
+    return Measurement(name, header, tuple(rows), {"questions": data, "means": means})
+
+
+def _mean(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The number of all questions, and the means of the sets' shares."""
+    shares = {key: sum(one[key] for one in found) / len(found) for key in found[0] if key != "n"}
+    return {"n": sum(one["n"] for one in found), **shares}

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physlm_jax.data import cfg
+from physlm_jax.data import biod, cfg
 from physlm_jax.data.bios import biography, world
+from physlm_jax.data.bios.used import used_ids
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import TransformerConfig
 from physlm_jax.probes.knowledge import capacity, scoring
 from physlm_jax.probes.knowledge.scoring import scores, transformer_scorer
-from physlm_jax.probes.knowledge.subjects import NOTHING, asked
+from physlm_jax.probes.knowledge.subject import NOTHING
+from physlm_jax.probes.knowledge.subjects import asked
 
 ALL = capacity.Settings(people=0)
 LOGITS = jax.jit(lambda *args: transformer.apply(*args).logits, static_argnums=0)
@@ -345,3 +347,93 @@ def test_calibration_has_a_thousand_texts():
     assert (weights.sum(1) > 30).all() and (rows[:, 0] == made.vocabulary.eos).all()
     with pytest.raises(InputError, match=r"the model reads 20"):
         capacity.calibration(asked(made), 20, 3)
+
+
+# -- bioD
+
+
+def diverse(**numbers):
+    return biod.world(people=9, pools="mini", **numbers)
+
+
+SHAPE = {"attributes": 3, "chunks": 2, "diversity": 5, "length": 2, "alphabet": 7}
+
+
+def test_values_of_biod_are_told_by_their_numbers():
+    made = diverse(**SHAPE)
+    (subject,) = asked(made, seed=3).subjects
+    assert subject.parts == ("name", "ID 1", "ID 2", "ID 3") and subject.n == 9
+    texts = subject.texts(np.arange(9), 2)
+    values = made.values(np.arange(9))
+    sets = [made.strings(a) for a in range(3)]
+    decode = made.vocabulary.decode
+    orders = set()
+    for i, text in enumerate(texts):
+        span = slice(*texts.offsets[i : i + 2])
+        part, head = texts.part[span], texts.head[span]
+        assert text[0] == made.vocabulary.eos and made.vocabulary.eos not in text[1:]
+        assert decode(text[part == 0]) == f" {made.people[i].name}"
+        assert np.flatnonzero(part == 0).tolist() == [1, 2, 3]
+        assert np.flatnonzero(head & (part == 0)).tolist() == [1]
+        for a in range(3):
+            chunks = [" ".join(f"x{s}" for s in sets[a][c]) for c in values[i, a]]
+            assert decode(text[part == a + 1]) == " " + ", ".join(chunks)
+            assert decode(text[(part == a + 1) & head]) == " " + chunks[0]
+        orders.add(tuple(dict.fromkeys(part[part > 0].tolist())))
+    assert len(orders) > 1
+    assert (part == NOTHING).sum() == 1 + 1 + 3 * 4 + 2  # EOS, 's, ID number is ., Their
+
+
+def test_bits_of_biod():
+    made = diverse(**SHAPE)
+    (subject,) = asked(made).subjects
+    best = capacity.stored(perfect(9), subject, 1000, ALL)
+    spread = 3 * 5 * (2 * math.log2(7) - math.log2(5))
+    most = 9 * math.log2(160_000 / 9) + 9 * 3 * 2 * math.log2(5) + spread
+    assert best.bits.total == pytest.approx(best.bits.max_total) == pytest.approx(most)
+    assert capacity.people_known(subject, best.scores) == 9
+
+    def guessing(texts):  # uniform over names, chunks and strings of a set, as the paper counts it
+        first = texts.head & (texts.part != NOTHING)
+        per_value = np.where(texts.head, math.log(7) - math.log(5) / 2, 0.0)
+        nats = np.where(texts.part > 0, per_value, 0.0)
+        nats[(texts.part == 0) & first] = math.log(160_000)
+        return nats, np.zeros(len(nats), bool)
+
+    found = capacity.stored(guessing, subject, 1000, ALL)
+    assert found.bits.name == pytest.approx(0, abs=1e-9)
+    assert found.bits.diversity == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "shape", [SHAPE, {**SHAPE, "chunks": 1, "attributes": 1}, {**SHAPE, "alphabet": 300}]
+)
+def test_used_ids_of_biod_are_those_of_a_stream(shape):
+    made = diverse(**shape)
+    seen = np.unique(made.examples(4, 0, 90).tokens)
+    np.testing.assert_array_equal(used_ids(made), seen)
+    assert asked(made).used == len(seen)
+
+
+def test_losses_of_biod_are_those_of_a_slow_twin():
+    made = diverse(**SHAPE)
+    model, params = tiny(made, 5.0)
+    (subject,) = asked(made, seed=3).subjects
+    found = scores(transformer_scorer(model, params), subject, draws=2)
+    sums = {part: [[], []] for part in subject.parts}
+    for draw in range(2):
+        texts = subject.texts(np.arange(9), draw)
+        for i, text in enumerate(texts):
+            span = slice(*texts.offsets[i : i + 2])
+            padded = np.zeros((1, model.max_length), np.int32)
+            padded[0, : len(text)] = text
+            logits = np.asarray(LOGITS(model, params, padded)[0], np.float64)
+            chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+            nats = -np.log(chances[np.arange(len(text) - 1), text[1:]])
+            for p, part in enumerate(subject.parts):
+                mine = (texts.part[span] == p)[1:]
+                sums[part][0].append(nats[mine].sum())
+                sums[part][1].append(nats[mine & texts.head[span][1:]].sum())
+    for part, (whole, head) in sums.items():
+        assert found.nats[part] == pytest.approx(np.mean(whole), rel=1e-4)
+        assert found.head_nats[part] == pytest.approx(np.mean(head), rel=1e-4)

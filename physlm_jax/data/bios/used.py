@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from physlm_jax.data.bios.biographies import Biographies
+from physlm_jax.data.bios.diversity import Diversity
 from physlm_jax.data.bios.idle_talk import SENTENCES
 from physlm_jax.data.bios.lexicon import DOMAIN, EOS, SPECIALS, Lexicon, lexicon
 from physlm_jax.data.bios.people import (
@@ -51,7 +52,7 @@ _SLOTS: dict[str, tuple[int, ...]] = {"n": _NAME, "A": _NAME, "B": _NAME, "birth
 _SLOTS |= {"birth_month": (MONTH,), "birth_day": (DAY,), "birth_year": (YEAR,)}
 
 
-def used_ids(stream: Biographies | Tasks | Mixture) -> np.ndarray:
+def used_ids(stream: Biographies | Tasks | Diversity | Mixture) -> np.ndarray:
     """int64[V_used], ascending: the ids that examples of a stream can contain.
 
     Of questions on two people every result counts that the pools allow.
@@ -66,6 +67,8 @@ def used_ids(stream: Biographies | Tasks | Mixture) -> np.ndarray:
 def _of(part: object) -> np.ndarray:
     if isinstance(part, Tasks):
         return _ids(part, _asked(part))
+    if isinstance(part, Diversity):
+        return _of_pass(part)
     if not isinstance(part, Biographies):
         raise InputError(f"bios: {type(part).__name__} is no stream of people")
     possible = _ids(part, _told(part))
@@ -152,6 +155,15 @@ def _occurring(world: Biographies, possible: np.ndarray) -> np.ndarray:
             seen[world.entries(shown).tokens] = True
             if seen[possible].all():
                 return possible
+    return np.flatnonzero(seen)
+
+
+def _of_pass(world: Diversity) -> np.ndarray:
+    """The ids of everybody's paragraphs, which differ from pass to pass in their order alone."""
+    seen = np.zeros(len(world.vocabulary), bool)
+    for start in range(0, world.people.n, _CHUNK):
+        members = np.arange(start, min(start + _CHUNK, world.people.n))
+        seen[world.paragraphs(np.stack([members, 0 * members], 1)).tokens] = True
     return np.flatnonzero(seen)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from physlm_jax.data.bios.asking import HINTED, NO_HINT, PLAIN
 from physlm_jax.data.bios.biographies import Biographies
 from physlm_jax.data.bios.people import Population
-from physlm_jax.data.bios.questions import QUESTIONS
+from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
 from physlm_jax.data.bios.tasks import Tasks, as_tasks
 from physlm_jax.data.mixture import Mixture, whole_shares
 from physlm_jax.data.questions import Questions
@@ -71,6 +71,20 @@ class BiosWorld:
                 hint = PLAIN if self.tasks.hints and QUESTIONS[task].hint else NO_HINT
                 found[task + suffix] = as_questions(*asked.pairs(task, hint))
         return found
+
+    def means(self) -> Mapping[str, Sequence[str]]:
+        """Returns which of these sets have a mean: those of held-out and those of trained people.
+
+        Of several groups of tasks each has its own.
+        """
+        asked = self.tasks.tasks if self.tasks else ()
+        groups = {name: [task for task in asked if task in group] for name, group in GROUPS.items()}
+        return {
+            f"mean of {name}{suffix}": [task + suffix for task in tasks]
+            for suffix in ("", TRAINED)
+            for name, tasks in groups.items()
+            if len(tasks) > 1
+        }
 
 
 def as_questions(prompts: Ragged, answers: Ragged) -> Questions:

@@ -22,7 +22,8 @@ from physlm_jax.models import quantisation, transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.knowledge.scoring import Scorer, Scores, scores, transformer_scorer
-from physlm_jax.probes.knowledge.subjects import Asked, Subject, asked
+from physlm_jax.probes.knowledge.subject import Asked, Subject
+from physlm_jax.probes.knowledge.subjects import asked
 from physlm_jax.probes.measurement import Cell, Measurement
 
 if TYPE_CHECKING:

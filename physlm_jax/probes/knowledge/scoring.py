@@ -20,7 +20,7 @@ from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
-from physlm_jax.probes.knowledge.subjects import NOTHING, Subject
+from physlm_jax.probes.knowledge.subject import NOTHING, Subject
 
 LEAST = 1000  # members that a measure needs, where there are as many
 _ROOM = 2**26  # logits at once

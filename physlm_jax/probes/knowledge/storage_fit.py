@@ -27,6 +27,7 @@ from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError
 from physlm_jax.models import lora, transformer
+from physlm_jax.models.lora.adapter import Adapted
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.probes.linear import NEGATIVE
 
@@ -184,11 +185,12 @@ def states(
     Args:
         adapter: leaves have an axis K in front.  tokens: int32[N, T].  places: int32[N, P].
     """
-    count = jax.tree.leaves(adapter)[0].shape[0]
-    each = [jax.tree.map(lambda x, k=k: x[k], adapter) for k in range(count)]
-    choice = jnp.repeat(jnp.arange(count), len(tokens))
+    update = adapter["embedding"]
+    count = len(update.down)
+    choice, scale = jnp.repeat(jnp.arange(count), len(tokens)), jnp.full(count, update.scale[0])
+    beside = Adapted(params["embedding"], update.down, update.up, scale, choice=choice)
     rows = jnp.tile(tokens, (count, 1))
-    final = transformer.apply(model, lora.mix(params, each, choice), rows, logits=False).final
+    final = transformer.apply(model, {**params, "embedding": beside}, rows, logits=False).final
     assert final is not None  # asked for
     where = jnp.tile(places, (count, 1))[..., None]
     read = jnp.take_along_axis(final, where, axis=1).astype(jnp.float32)

@@ -22,7 +22,7 @@ from physlm_jax.data.bios.writing import ROLES
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import InputError
-from physlm_jax.probes.knowledge.subjects import marked
+from physlm_jax.probes.knowledge.people import marked
 
 FIRST_TOKEN, WHOLE = "first", "whole"
 
