@@ -13,6 +13,8 @@ from physlm_jax.data.bios.questions import chance
 from physlm_jax.data.bios.world import TRAINED
 from physlm_jax.probes import recall
 from physlm_jax.probes.knowledge import capacity as capacity_probe
+from physlm_jax.probes.knowledge import manipulation as manipulation_probe
+from physlm_jax.probes.knowledge import storage as storage_probe
 from physlm_jax.studies import statistics
 from physlm_jax.studies.claim import (
     Bars,
