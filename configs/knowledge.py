@@ -335,7 +335,8 @@ def _tune(c: ConfigDict, scale: str, how: str) -> None:
     if not c.model.causal:  # section 2.6
         c.optimizer.schedule, c.optimizer.final_fraction = "linear", 0.0
     if scale == "laptop":
-        c.pipeline.mode, c.pipeline.length, c.pipeline.rows_per_block = "single", 40, 64
+        c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
+        c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max())
         c.optimizer.learning_rate = 1e-3 if how == "full" else 3e-3
     if how == "full":
         return
