@@ -31,6 +31,8 @@ The argument is "variant,scale" with optional ",key=value" settings:
 Sources: arXiv 2309.14316, 2309.14402 and 2404.05405; sections 2, 7 and 9 of knowledge.md.
 """
 
+import math
+
 from ml_collections import ConfigDict
 
 from physlm_jax.data import open_world
@@ -172,9 +174,12 @@ def _is_of_base(setting: str) -> bool:
 
 def _number(chosen: dict[str, str], key: str) -> float:
     try:
-        return float(chosen[key])
+        value = float(chosen[key])
     except ValueError:
-        raise InputError(f"{WHERE}: {key} must be a number, got '{chosen[key]}'") from None
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise InputError(f"{WHERE}: {key} must be a number >= 0, got '{chosen[key]}'")
+    return value
 
 
 def _usual(scale: str, capacity: bool, chosen: dict[str, str]) -> int:

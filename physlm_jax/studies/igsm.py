@@ -102,7 +102,8 @@ def _deeper(m: Measurement) -> str:
         if match and f.role == "ours":
             values.setdefault(match[2], {})[int(match[1])] = f.value
     each = [(by[min(by)], by[max(by)]) for by in values.values()]
-    return decide(*(shallow <= deep for shallow, deep in each if shallow < 99))
+    told = [shallow <= deep for shallow, deep in each if shallow < 99]
+    return decide(*told or [False])  # where all is solved, depth shows nothing
 
 
 def _regretted(m: Measurement) -> str:
@@ -136,7 +137,7 @@ def _faked(m: Measurement) -> str:
 def _believed(m: Measurement) -> str:
     wrong = [f.value < 90 for f in m.figures if "can_next said false" in f.label]
     unneeded = [f.value < 90 for f in m.figures if "nece said false" in f.label]
-    return decide(*wrong, *unneeded)
+    return decide(*[*wrong, *unneeded] or [False])  # without mistakes there is nothing to tell
 
 
 CLAIMS = (

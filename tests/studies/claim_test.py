@@ -83,6 +83,12 @@ def test_a_rule_cannot_invent_a_verdict_or_say_not_run():
             claims.judge(claim, "cfg", "gpu", claims.Measurement(()), make_outcome().provenance)
 
 
+def test_a_rule_that_finds_no_figure_does_not_pass():
+    assert claims.decide(True, False) == "partly"
+    with pytest.raises(ValueError, match="without conditions"):
+        claims.decide()
+
+
 def test_an_outcome_survives_json_text_unchanged():
     outcome = make_outcome()
     text = json.dumps(outcome.to_json(), allow_nan=False)

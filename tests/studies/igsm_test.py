@@ -95,6 +95,8 @@ def test_rules_that_compare_runs():
     deep = measured("mini model=8-6", op1=100, op5=80)
     shallow = measured("mini model=2-12", op1=100, op5=70)
     assert CLAIMS["depth"].rule(Measurement(deep + shallow)) == REPRODUCED
+    solved = measured("mini model=2-12", op1=100, op5=100)
+    assert CLAIMS["depth"].rule(Measurement(deep + solved)) == NOT_REPRODUCED
     tuned = [
         measured("mini", op5=70),
         measured("mini retry=.2 tune=4", op5=60),

@@ -224,66 +224,67 @@ def test_a_rule_without_its_figures_fails(claim):
         claim.rule(Measurement(strange))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where both tests find runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
 def tiny(monkeypatch):
     changes = {"data__people": 40, "checkpoint__every": 2, "checkpoint__keep_every": 2}
     shrink(monkeypatch, "knowledge", **changes)
     monkeypatch.setitem(knowledge_measures.PROBES, "laptop", {"steps": 2})
 
 
-def test_the_study_in_small(tmp_path, monkeypatch):
-    tiny(monkeypatch)
-    offered = [claim.id for claim in knowledge.CLAIMS if "laptop" in claim.scales]
-    found = outcomes("knowledge", tmp_path, offered)
-    assert list(found) == offered
+def test_the_study_in_small(folder, tiny):
+    wanted = ["quantisation", "extraction", "stored-on-names", "inverse-search", "hints"]
+    found = outcomes("knowledge", folder, wanted)
+    assert list(found) == wanted
     for outcome in found.values():
         assert Outcome.from_json(outcome.to_json()) == outcome
-    figures = found["two-bits"].measurement.figures
-    assert [f.label for f in figures] == [
-        "bioS n=900 exposures=300, R",
-        "bioS n=900 exposures=300, R_max",
-    ]
+    figures = found["quantisation"].measurement.figures
+    assert figures[0].label == "bioS n=900 exposures=300, R"
+    assert figures[1].label == "bioS n=900 exposures=300, R_max"
     assert figures[0].seeds == 2 and figures[0].value < figures[1].value
-    assert found["quantisation"].measurement["bioS n=900 exposures=300 int4 gptq, R"].seeds == 2
+    assert figures[-1].label == "bioS n=900 exposures=300 int4 gptq, R"
     mean = found["extraction"].measurement.headline
     assert mean.label == "single exposures=100 tasks=extraction tune=8-16, mean"
     assert mean.n == 2 * 6 * 20  # seeds, attributes, people of whom no question was trained on
     first = found["stored-on-names"].measurement["multi5+permute, first place"]
     assert first.seeds == 2 and first.low <= first.value <= first.high
-    found = {f.label for f in found["hints"].measurement.figures}
-    assert any(label.endswith("month %2, with a hint") for label in found)
+    labels = [f.label for f in found["hints"].measurement.figures]
+    assert labels[0].endswith("hints=0.5: month %2, with a hint")
 
 
 OTHERS = {  # what other scales alone measure
     "order-of-learning": ("single,laptop,tasks=extraction,mixed=0.8",),
-    "any-shape": ("bioD,laptop,k=2,c=2,d=10,l=2,t=20",),
+    "any-shape": ("bioD,laptop,n=40,k=2,c=2,d=10,l=2,t=20",),
     "bidirectional": ("multi5+permute,laptop,bidirectional=1,tasks=extraction,tune=8-16",),
-    "orders-of-retrieval": (
-        "multi5+permute,laptop,tasks=dual/partial,tune=8-16",
-        "multi5+fullname,laptop,tasks=dual/partial,tune=8-16",
-    ),
-    "celebrities": (
-        "single+permute1,laptop,n=40,celebrities=40,tasks=extraction,tune=8-16",
-        "single+permute1,laptop,n=40,tasks=extraction,tune=8-16",
-    ),
-    "told-by-name": ("single,laptop", "multi5+permute,laptop"),
-    "full-finetuning": ("single,laptop,tasks=extraction,tune=full",),
+    "told-by-name": ("single,laptop,exposures=100", "multi5+permute,laptop"),
+    "celebrities": ("single+permute1,laptop,celebrities=40,tasks=extraction,tune=8-16",),
+    "full-finetuning": ("single,laptop,exposures=100,tasks=extraction,tune=full",),
 }
 
 
-def test_what_other_scales_measure_in_small(tmp_path, monkeypatch):
-    tiny(monkeypatch)
+def test_what_other_scales_measure_in_small(folder, tiny):
+    found = {}
     for name, arguments in OTHERS.items():
-        runs = {a: running.finished("knowledge", a, range(1), tmp_path) for a in arguments}
-        measured = CLAIMS[name].measure(runs, "laptop")
-        assert CLAIMS[name].rule(measured) in (REPRODUCED, PARTLY, NOT_REPRODUCED)
-        for argument, (run,) in runs.items():
-            if "tune" in argument:
-                base = running.finished("knowledge", run_base(argument), range(1), tmp_path)[0]
-                assert run.config.base.run == str(base.workdir)
-                assert base.config.data.get("tasks", "") == ""
-    assert measured.figures[0].n == 6 * 20
+        runs = {a: running.finished("knowledge", a, range(1), folder) for a in arguments}
+        found[name] = CLAIMS[name].measure(runs, "laptop")
+        if name != "celebrities":  # which are compared with people without any
+            assert CLAIMS[name].rule(found[name]) in (REPRODUCED, PARTLY, NOT_REPRODUCED)
+    rising = found["order-of-learning"].exhibits[0].series
+    assert [s.name for s in rising] == [*knowledge_measures.RISES] and rising[0].x == (2, 4)
+    assert found["any-shape"].figures[0].value < found["any-shape"].figures[1].value
+    assert found["celebrities"].figures[0].n == 6 * 40  # of the minority
 
 
-def run_base(argument):
-    """The argument of the run that one is fine-tuned from."""
-    return ",".join(p for p in argument.split(",") if not p.startswith(("tasks", "tune")))
+def test_fine_tuning_starts_from_the_run_without_tasks(folder, tiny):
+    argument = "single,laptop,exposures=100,tasks=extraction,tune=8-16"
+    tuned = running.finished("knowledge", argument, range(2), folder)
+    bases = running.finished("knowledge", "single,laptop,exposures=100", range(2), folder)
+    for run, base in zip(tuned, bases, strict=True):
+        assert run.config.base.run == str(base.workdir)
+        assert run.config.base.member == base.member
+        assert run.config.lora and not base.config.lora and "tasks" not in base.config.data
