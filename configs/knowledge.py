@@ -5,14 +5,17 @@ python -m physlm_jax.probe --workdir=runs/a --probe=capacity
 
 The argument is "variant,scale" with optional ",key=value" settings:
   variant  of the biographies: bioS (Part 3.3's), bioS-simple, single, multi5+permute, couple5, ..
-           (see physlm_jax/data/bios/variants.py)
+           (see physlm_jax/data/bios/variants.py); or bioD, knowledge of any shape
   scale    laptop  the small pools, 1000 people, 2 layers; minutes on 2 cores
            gpu     the full pools, 10,000 to 200,000 people; minutes on one large accelerator
            paper   the papers' own sizes: bioS and bioS-simple as in Part 3.3, the others as in 3.1
   n          people
   exposures  how often each is presented in all (entries count each)
   model      layers-heads of 64 dimensions (laptop: layers-dimensions, one head)
-  arch       gpt2, llama, mistral, quarter (MLP of d->d->d), nomlp, experts (32, one a token)
+  arch       gpt2, llama, mistral, plain (llama with an ungated MLP by silu), quarter (MLP of
+             d->d->d), nomlp, experts (32 of d->d->d, one a token)
+  k, c, d, l, t  of bioD: attributes, chunks of a value, different chunks of an attribute,
+             symbols of a chunk, symbols in all
   junk       bios: 7 of 8 rows are of others, each seen hardly ever; repeated: of few others
   marked     1: useful biographies begin with a token of their domain
   celebrities  people with five reordered biographies each, whose questions are trained on
@@ -21,6 +24,7 @@ The argument is "variant,scale" with optional ",key=value" settings:
   mixed      share of rows with questions, trained together with biographies from scratch
   tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding:
              questions alone, from the run without tasks
+  bidirectional  1: no causal mask, masked words are predicted (Part 3.1's control)
   hints      share of the questions with hints;  asked: people with questions in training
   lr, decay  learning rate and weight decay, where a study compares some
 
@@ -38,6 +42,11 @@ from physlm_jax.training.config import base, packing_config, read_settings, set_
 SCALES = ("laptop", "gpu", "paper")
 SETTINGS = {
     "n": "",
+    "k": "4",
+    "c": "1",
+    "d": "100",
+    "l": "2",
+    "t": "100",
     "exposures": "",
     "model": "",
     "arch": "gpt2",
@@ -49,6 +58,7 @@ SETTINGS = {
     "tune": "",
     "hints": "0",
     "asked": "0",
+    "bidirectional": "0",
     "lr": "",
     "decay": "",
 }
@@ -56,11 +66,12 @@ ARCHITECTURES = {
     "gpt2": {},
     "llama": {"mlp": "gated", "mlp_ratio": 8 / 3, "norm": "rmsnorm", "bias": False, "tied": False},
     "mistral": {"mlp": "gated", "mlp_ratio": 3.5, "norm": "rmsnorm", "bias": False, "tied": False},
+    "plain": {"mlp": "silu", "norm": "rmsnorm", "bias": False, "tied": False},
     "quarter": {"mlp_ratio": 1.0},
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},
 }
-OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities")
+OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
 # section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
 LONG = {
     10_000: (1e-3, 24, 0.02),
@@ -96,13 +107,20 @@ def get_config(arg: str = "bioS,laptop") -> ConfigDict:
     _check(chosen)
     c = base()
     c.name = " ".join([variant, *settings])
-    capacity = variant.startswith("bioS")
+    capacity = variant.startswith(("bioS", "bioD"))
     n = _whole(chosen, "n") or {"laptop": 1000, "gpu": 20_000, "paper": 100_000}[scale]
     exposures = _whole(chosen, "exposures") or _usual(scale, capacity, _share(chosen, "mixed"))
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, capacity, n, exposures)
     _model(c, scale, chosen)
-    _data(c, variant, scale, n, chosen, plain=scale == "laptop" and capacity)
+    if variant == "bioD":
+        _shape(c, scale, n, chosen)
+    else:
+        _data(c, variant, scale, n, chosen, plain=scale == "laptop" and capacity)
+    if chosen["bidirectional"] == "1":
+        _bidirectional(c, scale)
     _steps(c, exposures)
+    if chosen["mixed"] != "0":  # to see what is learned when
+        c.checkpoint.every = c.checkpoint.keep_every = -(-c.steps // 10)
     if chosen["tune"]:
         c.base.run = "@" + ",".join([variant, scale, *(s for s in settings if _is_of_base(s))])
         _tune(c, scale, chosen["tune"])
@@ -255,15 +273,40 @@ def _data(
     set_data(c, "bios", **options)
 
 
+def _shape(c: ConfigDict, scale: str, n: int, chosen: dict[str, str]) -> None:
+    """Section 1.5: bioD(N, K, C, D, L, T); of section 7.1, weight decay .01 and rate 5e-4."""
+    names = {"k": "attributes", "c": "chunks", "d": "diversity", "l": "length", "t": "alphabet"}
+    options = {name: _whole(chosen, key) for key, name in names.items()}
+    set_data(c, "biod", people=n, pools="mini" if scale == "laptop" else "full", **options)
+    if scale != "laptop":
+        c.optimizer.weight_decay, c.optimizer.learning_rate = 0.01, 5e-4
+    if scale == "paper":
+        c.batch, c.topology = 192, "v5e:4x4"
+    if scale == "laptop":
+        c.pipeline.length, c.pipeline.rows_per_block = 128, 32
+        c.batch = 32
+
+
+def _bidirectional(c: ConfigDict, scale: str) -> None:
+    """Section 2.6: 15 % of the words are masked; of questions, the answers."""
+    c.model.causal, c.pipeline.masked = False, 0.15
+    if c.data.get("question_share", 0) == 1:
+        c.pipeline.masked = 1.0
+        c.data.prompt_weight = 0.0
+    if scale == "paper":
+        c.optimizer.learning_rate = 3e-4
+
+
 def _steps(c: ConfigDict, exposures: int) -> None:
     """As many updates as show every person so often (celebrities as often as others)."""
     world = open_world(c.data)
-    assert isinstance(world, BiosWorld)
-    mixture = world.mixture
-    useful, share = world.biographies, 1.0
-    if mixture is not None:
-        share = mixture.shares[0] / sum(mixture.shares)
-    people = sum(group.n for group in useful.groups)
+    share, useful = 1.0, world
+    if isinstance(world, BiosWorld):
+        useful, people = world.biographies, sum(group.n for group in world.biographies.groups)
+        if world.mixture is not None:
+            share = world.mixture.shares[0] / sum(world.mixture.shares)
+    else:
+        people = c.data.people
     each = examples_per_block(useful, packing_config(c)) / c.pipeline.rows_per_block
     c.steps = -int(-people * exposures // (each * c.batch * share))
 
@@ -274,7 +317,8 @@ def _tune(c: ConfigDict, scale: str, how: str) -> None:
     c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
     c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
     if scale == "laptop":
-        c.pipeline.mode, c.pipeline.length, c.pipeline.rows_per_block = "single", 40, 64
+        c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
+        c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max())
         c.optimizer.learning_rate = 1e-3 if how == "full" else 3e-3
     if how == "full":
         return

@@ -24,7 +24,8 @@ PEER = flags.DEFINE_string(
     "",
     "train: another trainer to run in turns with ours: nanodo, nanogpt, nanogpt-compiled.",
 )
-SHAPE = flags.DEFINE_enum("shape", "laptop", ["laptop", "gpt2-small"], "train: the model's size.")
+SHAPES = ["laptop", "laptop-experts", "gpt2-small"]
+SHAPE = flags.DEFINE_enum("shape", "laptop", SHAPES, "train: the model's size.")
 BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.")
 OUT = flags.DEFINE_string("out", "", "A JSON file to write the rows to as well.")
 KINDS = ("data", "igsm", "bios", "oracle", "decode", "train", "population")

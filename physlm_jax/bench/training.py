@@ -7,6 +7,7 @@ alike.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -37,6 +38,7 @@ SHAPE = TransformerConfig(
 )
 SHAPES = {
     "laptop": (SHAPE, 16),
+    "laptop-experts": (dataclasses.replace(SHAPE, mlp="experts", mlp_ratio=1.0), 16),
     "gpt2-small": (
         TransformerConfig(
             vocab_size=50304,

@@ -30,8 +30,8 @@ def compiled(function: F) -> F:
     """Returns the function, compiled at its first call for the types it is called with.
 
     numba keeps compiled code until the function's own file changes, though what the function calls
-    is compiled into it: so it is kept under a name that changes with every file of its folder and
-    of this one.
+    is compiled into it: so it is kept under a name that changes with every file of its folder, and
+    with those of this one that have compiled functions.
     """
     function.__qualname__ += "-" + _digest(Path(function.__code__.co_filename).parent)
     return cast(F, numba.njit(cache=True, nogil=True)(function))
@@ -40,8 +40,10 @@ def compiled(function: F) -> F:
 @lru_cache
 def _digest(folder: Path) -> str:
     """A word that changes with any source that compiled code of a folder can be made from."""
-    sources = sorted({*Path(__file__).parent.glob("*.py"), *folder.glob("*.py")})
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    texts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    shared = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    texts += [text for text in shared if b"@compiled" in text]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
 @compiled

@@ -70,7 +70,7 @@ class Norm(nnx.Module):
 
 
 class Mlp(nnx.Module):
-    """x -> act(x W1) W2 ("gelu" by tanh or "gelu_exact"), or (silu(x Wg) * (x W1)) W2 ("gated")."""
+    """x -> act(x W1) W2 ("gelu" by tanh, "gelu_exact", "silu"); "gated": (silu(x Wg) * x W1) W2."""
 
     def __init__(
         self,
@@ -93,10 +93,12 @@ class Mlp(nnx.Module):
             else None
         )
         self.down = Linear(out, into, std=out_std, bias=bias, dtype=dtype, key=down)
-        self.by_tanh = kind == "gelu"
+        self.kind = kind
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         h_BTF = constrain(self.up(x_BTD), "batch", "length", "hidden")
         if self.gate is None:
-            return self.down(jax.nn.gelu(h_BTF, approximate=self.by_tanh))
+            if self.kind == "silu":
+                return self.down(jax.nn.silu(h_BTF))
+            return self.down(jax.nn.gelu(h_BTF, approximate=self.kind == "gelu"))
         return self.down(jax.nn.silu(self.gate(x_BTD)) * h_BTF)

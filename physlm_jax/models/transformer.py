@@ -1,9 +1,10 @@
 """One transformer for all the papers' variants, chosen by configuration.
 
-Pre-norm blocks on a residual stream (GPT-2), or attention and MLP in parallel (GPT-NeoX). The
-layers' parameters are stacked along a leading "layers" axis, one layout on disk and in memory, and
-run by `jax.lax.scan`; `unroll` says how far. Modules are built once for their structure; all use is
-through pure functions of a plain nested dict of parameters: `init`, `apply`, `axes`.
+Pre-norm blocks on a residual stream (GPT-2), or attention and MLP in parallel (GPT-NeoX); a mixture
+of experts may take the MLP's place. The layers' parameters are stacked along a leading "layers"
+axis, one layout on disk and in memory, and run by `jax.lax.scan`; `unroll` says how far. Modules
+are built once for their structure; all use is through pure functions of a plain nested dict of
+parameters: `init`, `apply`, `axes`.
 
 Shapes: B batch, T length, D model, H heads, G key/value heads, K head size, F hidden, V vocabulary,
 L layers.
@@ -19,7 +20,10 @@ from flax import nnx
 
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.models import attention
+from physlm_jax.models.dispatch import capacity
+from physlm_jax.models.experts import Experts, Use
 from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
+from physlm_jax.models.paths import flat
 from physlm_jax.models.weights import array, original, rows
 from physlm_jax.parallel.mesh import constrain, gathered
 
@@ -27,8 +31,9 @@ Params = dict[str, Any]
 
 POSITIONS = ("rotary", "learned", "none")
 NORMS = ("layernorm", "rmsnorm")
-MLPS = ("gelu", "gelu_exact", "gated", "none")
+MLPS = ("gelu", "gelu_exact", "silu", "gated", "experts", "none")
 REMATS = ("none", "dots", "full")
+SPARED = 32  # tokens of a row that an expert always has room for in evaluation: see `room`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +46,9 @@ class TransformerConfig:
         position: "rotary" on the first `rotary_fraction` of each head with base `rotary_base`;
             "learned" absolute embeddings; "none".
         norm: "layernorm" or "rmsnorm" with `norm_epsilon`.
-        mlp: "gelu" (its tanh form), "gelu_exact" (by the error function), "gated" (by silu) or
-            "none", with `mlp_ratio` * D hidden units.
+        mlp: "gelu" (its tanh form), "gelu_exact" (by the error function), "silu", "gated" (by
+            silu), "experts" (a mixture of "gelu" ones, see models.experts) or "none", with
+            `mlp_ratio` * D hidden units.
         bias: biases in linear maps and LayerNorm.  attention_bias: in the linear maps of attention,
             where that differs from `bias`; None: it does not.
         tied: the output map is the embedding.
@@ -54,6 +60,10 @@ class TransformerConfig:
         remat: what the backward pass recomputes: "none", all but matrix products ("dots"), "full".
         attention: back end, see models.attention.BACKENDS; "auto" is the platform's fastest.
         platform: of the devices compiled for, as `for_platform` sets it; "" for JAX's default.
+        experts: M of mlp "experts".  experts_per_token: k of them that every token uses.
+        capacity_factor, eval_capacity_factor: c, in training and elsewhere: an expert takes at most
+            c / M of each row's tokens, see `room`.
+        balance: what the load-balancing loss of every layer is multiplied with in training.
     """
 
     vocab_size: int
@@ -82,6 +92,11 @@ class TransformerConfig:
     platform: str = ""
     attention_bias: bool | None = None
     window: int = 0
+    experts: int = 32
+    experts_per_token: int = 1
+    capacity_factor: float = 2.0
+    eval_capacity_factor: float = 8.0
+    balance: float = 0.01
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -110,6 +125,19 @@ class TransformerConfig:
             raise InputError(
                 f"model.window must be 0 or a number of tokens of a causal model, got {self.window}"
             )
+        self._check_experts()
+
+    def _check_experts(self) -> None:
+        if not 1 <= self.experts_per_token <= self.experts:
+            raise InputError(
+                f"model.experts_per_token must be in 1..{self.experts} (model.experts), got "
+                f"{self.experts_per_token}"
+            )
+        for field, least in (("capacity_factor", 1), ("eval_capacity_factor", 1), ("balance", 0)):
+            if not getattr(self, field) >= least:
+                raise InputError(
+                    f"model.{field} must be at least {least}, got {getattr(self, field)}"
+                )
 
     @property
     def key_heads(self) -> int:
@@ -125,6 +153,16 @@ class TransformerConfig:
     def hidden(self) -> int:
         """F: hidden units of the MLP."""
         return round(self.mlp_ratio * self.width)
+
+    def room(self, length: int, train: bool) -> int:
+        """C: the most tokens that an expert takes of a row of `length` of them.
+
+        Outside training at least `SPARED`, so that what is decoded step by step, beams side by side
+        and short prompts lose nothing.
+        """
+        if train:
+            return capacity(length, self.experts, self.capacity_factor)
+        return capacity(length, self.experts, self.eval_capacity_factor, SPARED)
 
     @property
     def biased_attention(self) -> bool:
@@ -154,7 +192,7 @@ class Cache(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a forward pass returns; all but logits only when asked for.
+    """What a forward pass returns; all but logits and use only when asked for.
 
     Attributes:
         logits: float32[B, T, V]; None when `final` was asked for instead.
@@ -163,6 +201,7 @@ class Output(NamedTuple):
             final norm).
         attention: float32[L, B, H, T, S].
         cache: the cache with this call's keys and values written.
+        use: of the experts, float32[L] each; None for a model without.
     """
 
     logits: Any
@@ -170,6 +209,7 @@ class Output(NamedTuple):
     attention: jax.Array | None = None
     cache: Cache | None = None
     final: jax.Array | None = None
+    use: Use | None = None
 
 
 class Attention(nnx.Module):
@@ -231,28 +271,34 @@ class Block(nnx.Module):
         self.attention = Attention(c, attend)
         self.parallel = c.parallel
         self.mlp_norm = norm() if c.mlp != "none" else None
-        self.mlp = (
-            Mlp(
-                c.width,
-                c.hidden,
-                kind=c.mlp,
-                std=c.init_std,
-                out_std=c.init_std / (2 * c.layers) ** 0.5,
-                bias=c.bias,
-                dtype=jnp.dtype(c.dtype),
-                key=mlp,
-            )
-            if c.mlp != "none"
-            else None
-        )
+        self.mlp = _mlp(c, mlp)
 
-    def __call__(self, x_BTD: jax.Array, *args: Any) -> tuple[jax.Array, Any, Any]:
+    def __call__(
+        self, x_BTD: jax.Array, experts: tuple[int, jax.Array | None], *args: Any
+    ) -> tuple[jax.Array, Any, Any, Use | None]:
+        """Args: experts: the last two of `Experts.__call__`.  args: the last four of attention."""
         mixed, weights, cache = self.attention(self.attention_norm(x_BTD), *args)
-        after = x_BTD + mixed
+        after, use = x_BTD + mixed, None
         if self.mlp is not None and self.mlp_norm is not None:
-            source = x_BTD if self.parallel else after
-            after = after + self.mlp(self.mlp_norm(source))
-        return constrain(after, "batch", "length", None), weights, cache
+            source = self.mlp_norm(x_BTD if self.parallel else after)
+            if isinstance(self.mlp, Experts):
+                more, use = self.mlp(source, *experts)
+            else:
+                more = self.mlp(source)
+            after = after + more
+        return constrain(after, "batch", "length", None), weights, cache, use
+
+
+def _mlp(c: TransformerConfig, key: jax.Array) -> Mlp | Experts | None:
+    if c.mlp == "none":
+        return None
+    out_std = c.init_std / (2 * c.layers) ** 0.5
+    shared: dict[str, Any] = {"std": c.init_std, "out_std": out_std, "bias": c.bias, "key": key}
+    shared["dtype"] = jnp.dtype(c.dtype)
+    if c.mlp == "experts":
+        chosen = c.experts_per_token
+        return Experts(c.width, c.hidden, experts=c.experts, chosen=chosen, **shared)
+    return Mlp(c.width, c.hidden, kind=c.mlp, **shared)
 
 
 class Transformer(nnx.Module):
@@ -316,8 +362,10 @@ class Transformer(nnx.Module):
         hidden: bool,
         weights: bool,
         logits: bool,
+        train: bool,
+        counted: jax.Array | None,
     ) -> Output:
-        c = self.c
+        c, experts = self.c, (self.c.room(tokens_BT.shape[1], train), counted)
         if positions is None:
             positions = jnp.arange(tokens_BT.shape[1]) + visibility.query_start
         angles = _angles(c, positions)
@@ -325,13 +373,13 @@ class Transformer(nnx.Module):
 
         def layer(x: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
             block = nnx.merge(graph, inputs[0])
-            after, seen, written = block(x, angles, visibility, inputs[1], weights)
-            return after, (after if hidden else None, seen, written)
+            after, seen, written, use = block(x, experts, angles, visibility, inputs[1], weights)
+            return after, (after if hidden else None, seen, written, use)
 
         layer = _rematerialise(layer, c.remat)
         x_BTD = self.embed(tokens_BT, positions)
         run = _scanned if cache is None else _unrolled
-        last, (after, seen, written) = run(layer, x_BTD, (stacked, cache), c)
+        last, (after, seen, written, use) = run(layer, x_BTD, (stacked, cache), c)
         final = self.final_norm(last)
         return Output(
             self.unembed(final) if logits else None,
@@ -339,6 +387,7 @@ class Transformer(nnx.Module):
             seen if weights else None,
             written,
             None if logits else final,
+            use,
         )
 
 
@@ -361,9 +410,9 @@ def _unrolled(layer: Any, x: jax.Array, inputs: Any, c: TransformerConfig) -> An
     for i, old in enumerate(zip(*cache, strict=True)):
         x, output = layer(x, (jax.tree.map(lambda leaf, i=i: leaf[i], stacked), old))
         outputs.append(output)
-    after, seen, written = zip(*outputs, strict=True)
+    after, seen, written, use = zip(*outputs, strict=True)
     stack = functools.partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
-    return x, (stack(*after), stack(*seen), Cache(*zip(*written, strict=True)))
+    return x, (stack(*after), stack(*seen), Cache(*zip(*written, strict=True)), stack(*use))
 
 
 def _rematerialise(layer: Any, policy: str) -> Any:
@@ -421,6 +470,8 @@ def apply(
     hidden: bool = False,
     weights: bool = False,
     logits: bool = True,
+    train: bool = False,
+    counted: jax.Array | None = None,
 ) -> Output:
     """Runs the model on int32[B, T] tokens; pure, to be jitted by the caller.
 
@@ -435,6 +486,9 @@ def apply(
             of the row (S = T). None for all up to its own, within the window.
         hidden, weights: also return the residual stream, the attention maps.
         logits: False to return `final` instead of them.
+        train: experts have the capacity of training, which drops more than that of evaluation.
+        counted: float32[B, T], how much each token counts in `use`; None: all the same. What
+            experts do with a token does not depend on it.
     Returns:
         Output; parts that were not asked for are None and cost nothing.
     """
@@ -444,7 +498,7 @@ def apply(
         raise InputError("segment_ids and visible exclude each other")
     model = nnx.merge(_structure(config)[0], params)
     visibility = attention.Visibility(config.causal, start, segment_ids, config.window, visible)
-    return model(tokens_BT, positions, visibility, cache, hidden, weights, logits)
+    return model(tokens_BT, positions, visibility, cache, hidden, weights, logits, train, counted)
 
 
 def embed(config: TransformerConfig, params: Params, tokens_BT: jax.Array) -> jax.Array:
@@ -462,7 +516,9 @@ def layer(config: TransformerConfig, block: Params, x_BTD: jax.Array) -> jax.Arr
     """
     angles = _angles(config, jnp.arange(x_BTD.shape[1]))
     visibility = attention.Visibility(config.causal, window=config.window)
-    return nnx.merge(_block_structure(config), block)(x_BTD, angles, visibility, None, False)[0]
+    experts = (config.room(x_BTD.shape[1], train=False), None)
+    run = nnx.merge(_block_structure(config), block)
+    return run(x_BTD, experts, angles, visibility, None, False)[0]
 
 
 def output_map(config: TransformerConfig, params: Params) -> jax.Array:
@@ -511,16 +567,26 @@ def parameter_count(config: TransformerConfig) -> int:
 def train_flops_per_token(config: TransformerConfig, length: int) -> float:
     """Floating-point operations of forward and backward per token: 6 N + 12 L T H K.
 
-    N: parameters used in matrix products (the output map included, look-ups not); no discount for
-    the causal half, the convention of PaLM's appendix B for model FLOPs utilisation.
+    N: parameters used in matrix products (see `multiplied`); no discount for the causal half, the
+    convention of PaLM's appendix B for model FLOPs utilisation.
     """
     attention = 12 * config.layers * length * config.heads * config.head_size
-    return 6 * multiplied(config) + attention
+    return 6 * multiplied(config, length) + attention
 
 
-def multiplied(config: TransformerConfig) -> int:
-    """Number of parameters used in matrix products: the output map included, look-ups not."""
+def multiplied(config: TransformerConfig, length: int) -> float:
+    """Number of parameters that a token of a row is multiplied with in training.
+
+    The output map included, look-ups not. Of M experts those count whose places are computed, full
+    or empty: M C / T of them a token.
+    """
     lookups = config.vocab_size * (0 if config.tied else config.width)
     if config.position == "learned":
         lookups += config.max_length * config.width
-    return parameter_count(config) - lookups
+    used = parameter_count(config) - lookups
+    if config.mlp != "experts":
+        return used
+    names = flat(axes(config))
+    stacks = [x for path, x in flat(abstract(config)).items() if "expert" in names[path]]
+    each = sum(x.size for x in stacks) / config.experts
+    return used - each * config.experts * (1 - config.room(length, True) / length)

@@ -27,7 +27,8 @@ AXES = ("population", "data", "fsdp", "expert", "tensor")
 # logical axis -> mesh axes (None: replicated)
 RULES: dict[str, str | tuple[str, ...] | None] = {
     "population": "population",
-    "batch": ("data", "fsdp"),
+    "batch": ("data", "fsdp", "expert"),
+    "group": ("data", "fsdp"),  # rows on their way to experts, which the axis expert then cuts
     "length": None,
     "layers": None,
     "embed": "fsdp",
@@ -38,6 +39,8 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     "head_dim": None,
     "vocab": "tensor",
     "position": None,
+    "expert": "expert",
+    "route": None,
     "rank": None,  # of a low-rank update
 }
 
@@ -148,10 +151,16 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, partition_spec(names, x.shape, mesh.shape))
 
 
-def row_groups() -> int:
-    """Returns into how many groups the mesh of the context cuts a batch; 1 without a mesh."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else _cuts(RULES["batch"], mesh.shape)
+def row_groups(sizes: Mapping[str, int] | None = None) -> int:
+    """Returns into how many groups a mesh cuts a batch.
+
+    Args:
+        sizes: of the mesh's axes; None: of the context's mesh, 1 without one.
+    """
+    if sizes is None:
+        mesh = jax.sharding.get_abstract_mesh()
+        return 1 if mesh.empty else _cuts(RULES["batch"], mesh.shape)
+    return _cuts(RULES["batch"], sizes)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -13,6 +13,8 @@ from physlm_jax.data.bios.questions import chance
 from physlm_jax.data.bios.world import TRAINED
 from physlm_jax.probes import recall
 from physlm_jax.probes.knowledge import capacity as capacity_probe
+from physlm_jax.probes.knowledge import manipulation as manipulation_probe
+from physlm_jax.probes.knowledge import storage as storage_probe
 from physlm_jax.studies import statistics
 from physlm_jax.studies.claim import (
     Bars,
@@ -25,15 +27,18 @@ from physlm_jax.studies.claim import (
     Series,
     Table,
     Text,
+    decide,
 )
 from physlm_jax.studies.curves import learning_curve
-from physlm_jax.training.checkpoint import Run
+from physlm_jax.training.checkpoint import Run, checkpoint_steps, load_run
 
 Trained = Mapping[str, tuple[Run, ...]]
 Runs = Callable[[str], tuple[str, ...]]
 Rule = Callable[[Measurement], str]
 FIVE = ("birth_date", "birth_city", "university", "major", "employer")  # company city apart
-PROBES = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
+PROBES: dict[
+    str, dict[str, Any]
+] = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {"steps": 600, "learning_rate": 1e-2},
     "gpu": {"steps": 5000},
     "paper": {},
@@ -228,6 +233,15 @@ def answered(papers: Mapping[str, float] | None = None) -> Callable[[Trained, st
     return measure
 
 
+def at_least(limit: float) -> Rule:
+    """Returns a rule: every mean over attributes reaches a per cent."""
+
+    def rule(m: Measurement) -> str:
+        return decide(*(f.value >= limit for f in m.figures if f.label.endswith(", mean")))
+
+    return rule
+
+
 def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     """Held-out and trained people side by side."""
     by_label = {f.label: f for f in figures}
@@ -278,3 +292,129 @@ def searched(trained: Trained, scale: str) -> Measurement:
     guess = 100 * chance("all_to_first", world.biographies.groups[0].lists)
     figures.append(Figure("guessing a first name", guess, seeds=0, unit="%", role="control"))
     return Measurement(tuple(figures))
+
+
+@functools.lru_cache(maxsize=64)
+def _probed(run: Run, kind: str, scale: str) -> Mapping[str, Any]:
+    settings = storage_probe.Settings(kinds=(kind,), **PROBES[scale])
+    return storage_probe.measure(run, settings).data["probes"][kind]
+
+
+def _told(each: Sequence[Run], kind: str, scale: str, place: int) -> dict[str, float]:
+    """Share of people whose whole value a probe tells at one place, by attribute; mean of seeds."""
+    found = [_probed(run, kind, scale) for run in each]
+    tasks = [task for task in found[0] if task.endswith(" whole")]
+    return {t: float(np.mean([f[t]["right"][place] for f in found])) for t in tasks}
+
+
+def probed(kind: str) -> Callable[[Trained, str], Measurement]:
+    """Returns a measurement of a storage probe at its first place: after the name alone.
+
+    Args:
+        kind: "position" or "query".
+    """
+
+    def measure(trained: Trained, scale: str) -> Measurement:
+        figures, tables = [], []
+        for argument, each in trained.items():
+            people = min(f[t]["n"] for f in [_probed(each[0], kind, scale)] for t in f)
+            told = _told(each, kind, scale, 0)
+            share = float(np.mean([*told.values()]))
+            estimate = statistics.proportion(round(share * people), people)
+            figures.append(_percent(f"{label(argument)}, first place", estimate, len(each)))
+            if kind == "position":
+                tables.append(_by_place(label(argument), each, scale))
+            figures += [
+                Figure(f"{label(argument)}: {task}", 100 * v, seeds=len(each), unit="%")
+                for task, v in told.items()
+            ]
+        return Measurement(tuple(figures), tuple(tables))
+
+    return measure
+
+
+def _by_place(name: str, each: Sequence[Run], scale: str) -> Table:
+    """Whole values told, per cent, at each of the six places."""
+    found = _probed(each[0], "position", scale)
+    rows = [
+        (task, *(round(100 * share, 1) for share in one["right"]))
+        for task, one in found.items()
+        if task.endswith(" whole")
+    ]
+    title = f"{name}: told before the n-th value, per cent (first seed)"
+    return Table(title, ("attribute", *map(str, range(1, 7))), tuple(rows))
+
+
+@functools.lru_cache(maxsize=64)
+def _manipulated(run: Run) -> list[dict[str, Any]]:
+    return manipulation_probe.measure(run, manipulation_probe.Settings()).data["questions"]
+
+
+def manipulated(trained: Trained, scale: str) -> Measurement:
+    """Answers about held-out people, direct and with a hint, beside what the hints predict."""
+    del scale
+    figures: list[Figure] = []
+    for argument, each in trained.items():
+        found = [
+            {(r["task"], r["control"]): r for r in _manipulated(run) if r["side"] == "held-out"}
+            for run in each
+        ]
+        for task in dict.fromkeys(task for task, _ in found[0]):
+            name = f"{label(argument)}: {task}"
+            for control, said in (("<hint>", "with a hint"), ("<direct>", "direct")):
+                shares = [
+                    statistics.proportion(round(f[task, control]["right"] * n), n)
+                    for f in found
+                    if (n := f[task, control]["n"])
+                ]
+                estimate = statistics.over_seeds(shares, (0, 1))
+                role = "ours" if control == "<hint>" else "baseline"
+                figures.append(_percent(f"{name}, {said}", estimate, len(each), role=role))
+            hints = [f[task, "<hint>"] for f in found]
+            for said, key in (("hint", "hint"), ("predicted", "predicted"), ("guessing", "chance")):
+                value = 100 * float(np.mean([h[key] for h in hints]))
+                role = "truth" if key == "predicted" else "control"
+                figures.append(
+                    Figure(f"{name}, {said}", value, seeds=len(each), unit="%", role=role)
+                )
+    return Measurement(tuple(figures))
+
+
+RISES = (  # in the order in which the paper sees them rise
+    "questions, trained people",
+    "biographies",
+    "questions, held-out people",
+)
+
+
+def _share_of_last(values: Sequence[float], share: float = 0.5) -> int:
+    """The first place where a rising quantity reaches a share of its last value."""
+    return next(i for i, v in enumerate(values) if v >= share * values[-1])
+
+
+def rises(trained: Trained, scale: str) -> Measurement:
+    """When, in the course of training, questions and biographies come to be known."""
+    del scale
+    figures: list[Figure] = []
+    exhibits: list[Exhibit] = []
+    for argument, each in trained.items():
+        run = each[0]
+        steps = checkpoint_steps(run.workdir)
+        curves: dict[str, list[float]] = {name: [] for name in RISES}
+        for step in steps:
+            then = load_run(run.workdir, step, run.member)
+            names = [n for n in _world(then).questions() if not n.endswith(TRAINED)]
+            known = _stored(then)["people_known"] / _stored(then)["people"]
+            asked = (_share([then], [n + TRAINED for n in names]), _share([then], names))
+            for name, value in zip(RISES, (asked[0].value, known, asked[1].value), strict=True):
+                curves[name].append(100 * value)
+        x = tuple(map(float, steps))
+        series = tuple(Series(name, tuple(values), x) for name, values in curves.items())
+        exhibits.append(Curve(f"{label(argument)}: what is known", series, "updates", "%"))
+        figures += [
+            Figure(
+                f"{label(argument)}, {name}: half", steps[_share_of_last(values)], unit="updates"
+            )
+            for name, values in curves.items()
+        ]
+    return Measurement(tuple(figures), tuple(exhibits))

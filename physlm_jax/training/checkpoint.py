@@ -341,6 +341,15 @@ class Run:
         return hash(self.key)
 
 
+def checkpoint_steps(workdir: str | Path) -> list[int]:
+    """Returns the updates after which a run has a checkpoint, in order."""
+    checkpoints = Checkpoints(Path(workdir))
+    try:
+        return checkpoints.steps()
+    finally:
+        checkpoints.close()
+
+
 def load_run(workdir: str | Path, step: int | None = None, member: int | None = None) -> Run:
     """Opens the checkpoint of a run for decoding and probing; nothing is changed on disk.
 

@@ -62,6 +62,11 @@ def base() -> ConfigDict:
     c.model.norm_epsilon = 1e-5
     c.model.mlp = "gelu"
     c.model.mlp_ratio = 4.0
+    c.model.experts = 32  # of mlp "experts", each of mlp_ratio * width hidden units
+    c.model.experts_per_token = 1
+    c.model.capacity_factor = 2.0  # an expert takes this / experts of a row's tokens in training
+    c.model.eval_capacity_factor = 8.0  # and elsewhere
+    c.model.balance = 0.01  # times the load-balancing loss of each layer
     c.model.bias = True
     c.model.tied = True
     c.model.causal = True

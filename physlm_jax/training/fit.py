@@ -27,7 +27,7 @@ from physlm_jax.models import transformer
 from physlm_jax.models.attention import tpu
 from physlm_jax.parallel import hlo, hlo_costs
 from physlm_jax.parallel.chips import GIB
-from physlm_jax.parallel.mesh import make_mesh
+from physlm_jax.parallel.mesh import make_mesh, row_groups
 from physlm_jax.parallel.roofline import Roofline, roofline
 from physlm_jax.parallel.topology import Topology
 from physlm_jax.pipeline import stream
@@ -165,7 +165,7 @@ def check(config: ConfigDict, topology: Topology, rows_per_chip: int = 0) -> Rep
 def _divides(config: ConfigDict, mesh: Mesh) -> bool:
     """Whether every micro-batch, if they are equal at all, can be cut over the mesh."""
     rows, rest = divmod(config.batch, max(config.accumulation, 1))
-    return rest != 0 or rows % (mesh.shape["data"] * mesh.shape["fsdp"]) == 0
+    return rest != 0 or rows % row_groups(mesh.shape) == 0
 
 
 def _unshared(plan: Plan, topology: Topology) -> str:

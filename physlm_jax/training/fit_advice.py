@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from physlm_jax.parallel.chips import GIB
+from physlm_jax.parallel.mesh import AXES, row_groups
 from physlm_jax.parallel.topology import Topology
 from physlm_jax.training.fit import Report, check
 
@@ -65,8 +66,7 @@ def _axes(report: Report) -> dict[str, int]:
 
 def _cut(report: Report) -> int:
     """Into how many pieces the mesh cuts a micro-batch."""
-    axes = _axes(report)
-    return axes.get("data", 1) * axes.get("fsdp", 1)
+    return row_groups(dict.fromkeys(AXES, 1) | _axes(report))
 
 
 def _doublings(start: int, most: int) -> list[int]:

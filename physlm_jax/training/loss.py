@@ -1,4 +1,4 @@
-"""Cross-entropy of the next token, with the output map fused in.
+"""Cross-entropy of the next token, with the output map fused in; what training adds for experts.
 
 The gradient with respect to states and output map is formed while the logits are at hand, so that
 no logits are kept for the backward pass; and where the vocabulary is large, the logits of only a
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from physlm_jax.models import transformer
+from physlm_jax.models.experts import Use
 from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.parallel.mesh import constrain, row_groups
 
@@ -27,24 +28,79 @@ def summed_loss(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns (sum of weighted cross-entropies in nats, number of weighted tokens), float32.
 
+    Experts have the capacity of evaluation.
+
     Args:
         batch: tokens, targets, segment_ids, positions int32[B, T], weights float32[B, T].
         segmented: rows hold whole examples that must not see each other (best_fit packing); then
             positions restart at each. Otherwise places are 0..T-1 and all is visible.
         chunks: pieces of a row whose logits exist one after the other; divides T.
     """
-    states = transformer.apply(
+    loss, _ = _forward_loss(config, params, batch, segmented, chunks, train=False)
+    return loss, batch["weights"].sum()
+
+
+def training_sums(
+    config: TransformerConfig, params: Params, batch: Batch, segmented: bool, chunks: int = 1
+) -> dict[str, jax.Array]:
+    """Returns what training measures, summed over weighted tokens: the names of `measured`.
+
+    Args: as of `summed_loss`, but experts have the capacity of training.
+    Returns:
+        loss: the cross-entropies in nats.
+        balance, dropped: means over the layers of `experts.Use`, times the number of weighted
+            tokens of this batch.
+    """
+    loss, use = _forward_loss(config, params, batch, segmented, chunks, train=True)
+    if use is None:
+        return {"loss": loss}
+    tokens = batch["weights"].sum()
+    return {
+        "loss": loss,
+        "balance": use.balance.mean() * tokens,
+        "dropped": use.dropped.mean() * tokens,
+    }
+
+
+def measured(config: TransformerConfig) -> tuple[str, ...]:
+    """Returns the names of what `training_sums` measures of a model."""
+    return ("loss", "balance", "dropped") if config.mlp == "experts" else ("loss",)
+
+
+def objective(config: TransformerConfig, means: dict[str, jax.Array]) -> jax.Array:
+    """Returns what is minimised: the loss, and every layer's load-balancing loss.
+
+    Args:
+        means: of `training_sums`, per weighted token.
+    """
+    if "balance" not in means:
+        return means["loss"]
+    return means["loss"] + config.balance * config.layers * means["balance"]
+
+
+def _forward_loss(
+    config: TransformerConfig,
+    params: Params,
+    batch: Batch,
+    segmented: bool,
+    chunks: int,
+    *,
+    train: bool,
+) -> tuple[jax.Array, Use | None]:
+    out = transformer.apply(
         config,
         params,
         batch["tokens"],
         positions=batch["positions"] if segmented else None,
         segment_ids=batch["segment_ids"] if segmented else None,
         logits=False,
-    ).final
-    assert states is not None
+        train=train,
+        counted=batch["weights"],
+    )
+    assert out.final is not None
     output = transformer.output_map(config, params)
-    loss = cross_entropy(chunks, states, output, batch["targets"], batch["weights"])
-    return loss, batch["weights"].sum()
+    loss = cross_entropy(chunks, out.final, output, batch["targets"], batch["weights"])
+    return loss, out.use
 
 
 def pieces(asked: int, rows: int, length: int, vocabulary: int) -> int:

@@ -9,6 +9,7 @@ Sources: Jordan et al., "Muon: an optimizer for hidden layers in neural networks
 coefficients; Liu et al., arXiv 2502.16982, section 2.2 (the scale 0.2 sqrt(max(inputs, outputs))).
 """
 
+import math
 from typing import Any
 
 import jax
@@ -40,7 +41,7 @@ def scale_by_muon(
             if not inputs:
                 return other
             ahead = beta1 * momentum + (1 - beta1) * gradient  # Nesterov's
-            return _matrix_update(jnp.asarray(ahead), inputs)
+            return _matrix_update(jnp.asarray(ahead), stacked_axes(path), inputs)
 
         chosen = jax.tree_util.tree_map_with_path(choose, updates, new.mu, gradients)
         return chosen, new
@@ -49,19 +50,26 @@ def scale_by_muon(
 
 
 def input_axes(path: Any) -> int:
-    """Returns how many axes after the layers' are inputs of a kernel; 0 for what is no matrix."""
-    names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+    """Returns how many axes after the stacked ones are inputs of a kernel; 0: it is no matrix."""
+    names = _names(path)
     if names[-1] != "kernel" or "blocks" not in names:
         return 0
     return 2 if names[-3:-1] == ["attention", "out"] else 1
 
 
-def _matrix_update(x: jax.Array, inputs: int) -> jax.Array:
-    """An array [L, inputs.., outputs..] with its matrices made orthogonal, of AdamW's size."""
-    rows = 1
-    for size in x.shape[1 : 1 + inputs]:
-        rows *= size
-    matrices = x.reshape(x.shape[0], rows, -1)
+def stacked_axes(path: Any) -> int:
+    """Returns how many axes of a kernel stack matrices: the layers', and the experts'."""
+    return 2 if _names(path)[-2].startswith("expert_") else 1
+
+
+def _names(path: Any) -> list[str]:
+    return [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+
+
+def _matrix_update(x: jax.Array, stacked: int, inputs: int) -> jax.Array:
+    """An array [stacked.., inputs.., outputs..] with its matrices orthogonal, of AdamW's size."""
+    count, rows = math.prod(x.shape[:stacked]), math.prod(x.shape[stacked : stacked + inputs])
+    matrices = x.reshape(count, rows, -1)
     scale = RMS * max(matrices.shape[1:]) ** 0.5
     return (scale * orthogonal(matrices)).reshape(x.shape).astype(x.dtype)
 

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from physlm_jax.data import World, open_world
 from physlm_jax.errors import InputError
 from physlm_jax.models import lora, transformer
-from physlm_jax.parallel.mesh import make_mesh
+from physlm_jax.parallel.mesh import make_mesh, row_groups
 from physlm_jax.pipeline import PackingConfig
 from physlm_jax.training.config import model_config, packing_config, validate
 from physlm_jax.training.optimizer import Numbers, numbers, recipe
@@ -47,7 +47,7 @@ class Plan:
         length = self.packing.length
         each = transformer.train_flops_per_token(self.program.model, length)
         if self.program.adapter:  # no gradients of the frozen matrices
-            each -= 2 * transformer.multiplied(self.program.model)
+            each -= 2 * transformer.multiplied(self.program.model, length)
         return each * length * self.config.batch * len(self.members)
 
     def summary(self) -> str:
@@ -120,7 +120,7 @@ def check_rows(config: ConfigDict, program: Program) -> None:
     Raises:
         InputError: it does not; names the nearest batch that does.
     """
-    cut = program.mesh.shape["data"] * program.mesh.shape["fsdp"]
+    cut = row_groups(program.mesh.shape)
     rows = config.batch // config.accumulation
     if rows % cut:
         raise InputError(

@@ -1,7 +1,8 @@
 """The train step: a pure function (state, batch) -> (state, metrics), jitted over a mesh.
 
 The loss is a mean over real tokens of the whole global batch (weights count, padding does not),
-also under gradient accumulation: micro-batches are summed and divided once.
+also under gradient accumulation: micro-batches are summed and divided once. Models with experts
+also minimise their load-balancing loss, which is that of every micro-batch, weighed by its tokens.
 
 A population is the same function mapped over whole train states: every leaf but `step` gets a
 leading axis of members, cut over the mesh axis "population".
@@ -22,8 +23,15 @@ from jax.sharding import Mesh, NamedSharding
 
 from physlm_jax.models import lora, transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
-from physlm_jax.parallel.mesh import sharding, tree_shardings
-from physlm_jax.training.loss import Batch, pieces, summed_loss
+from physlm_jax.parallel.mesh import row_groups, sharding, tree_shardings
+from physlm_jax.training.loss import (
+    Batch,
+    measured,
+    objective,
+    pieces,
+    summed_loss,
+    training_sums,
+)
 from physlm_jax.training.optimizer import NUMBERS, Numbers, Recipe, make_optimizer, schedule
 
 State = dict[str, Any]
@@ -234,11 +242,11 @@ def _update(program: Program, state: State, batch: Batch) -> tuple[State, Metric
     """One update of one run; what stays or is shared (base, step) is not returned."""
     tokens = batch["weights"].sum()
     params = state["params"]
-    loss, grads = _gradients(program, state, batch, jnp.maximum(tokens, 1))
+    means, grads = _gradients(program, state, batch, jnp.maximum(tokens, 1))
     optimizer = make_optimizer(program.recipe, state["numbers"])
     updates, slots = optimizer.update(grads, state["optimizer"], params)
     metrics = {
-        "loss": loss,
+        **means,
         "gradient_norm": optax.tree.norm(grads),
         "learning_rate": schedule(program.recipe, state["numbers"])(state["step"]),
         "tokens": tokens,
@@ -253,18 +261,24 @@ def _update(program: Program, state: State, batch: Batch) -> tuple[State, Metric
 
 def _gradients(
     program: Program, state: State, batch: Batch, total: jax.Array
-) -> tuple[jax.Array, Params]:
-    """The summed loss over `total`, and its gradient, micro-batch after micro-batch."""
+) -> tuple[Metrics, Params]:
+    """`training_sums` over `total`, and the objective's gradient, micro-batch by micro-batch."""
     key = None
     if any(rule.dropout for rule in program.adapter):
         key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), state["step"])
 
-    def loss_of(params: Params, rows: Batch, key: jax.Array | None) -> jax.Array:
+    def loss_of(params: Params, rows: Batch, key: jax.Array | None) -> tuple[jax.Array, Metrics]:
         whole = network(program, {**state, "params": params}, key)
-        return _summed(program, whole, rows)[0] / total
+        sums = _losses(training_sums, program, whole, rows)
+        means = {name: value / total for name, value in sums.items()}
+        return objective(program.model, means), means
+
+    def found_in(rows: Batch, key: jax.Array | None) -> tuple[Metrics, Params]:
+        (_, means), grads = jax.value_and_grad(loss_of, has_aux=True)(state["params"], rows, key)
+        return means, grads
 
     if program.accumulation == 1:
-        return jax.value_and_grad(loss_of)(state["params"], batch, key)
+        return found_in(batch, key)
     # row i goes to micro-batch i mod accumulation, so that each still spans all devices
     micro = jax.tree.map(
         lambda x: x.reshape(-1, program.accumulation, *x.shape[1:]).swapaxes(0, 1), batch
@@ -272,21 +286,20 @@ def _gradients(
     keys = None if key is None else jax.random.split(key, program.accumulation)
 
     def add(carry: Any, piece: Any) -> tuple[Any, None]:
-        found = jax.value_and_grad(loss_of)(state["params"], *piece)
-        return jax.tree.map(jnp.add, carry, found), None
+        return jax.tree.map(jnp.add, carry, found_in(*piece)), None
 
-    zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state["params"]))
+    nothing = {name: jnp.zeros(()) for name in measured(program.model)}
+    zeros = (nothing, jax.tree.map(jnp.zeros_like, state["params"]))
     return jax.lax.scan(add, zeros, (micro, keys))[0]
 
 
-def _summed(program: Program, params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """`summed_loss`, its logits cut into pieces by what one device would hold."""
+def _losses(loss: Callable[..., Any], program: Program, params: Params, batch: Batch) -> Any:
+    """`summed_loss` or `training_sums`, logits cut into pieces by what one device would hold."""
     rows, length = batch["tokens"].shape
-    cut = program.mesh.shape
-    rows = -(-rows // (cut["data"] * cut["fsdp"]))
-    vocabulary = -(-program.model.vocab_size // cut["tensor"])
+    rows = -(-rows // row_groups(program.mesh.shape))
+    vocabulary = -(-program.model.vocab_size // program.mesh.shape["tensor"])
     chunks = pieces(program.loss_chunks, rows, length, vocabulary)
-    return summed_loss(program.model, params, batch, program.segmented, chunks)
+    return loss(program.model, params, batch, program.segmented, chunks)
 
 
 def _over_members(program: Program, function: Callable[..., Any]) -> Callable[[State, Batch], Any]:
@@ -310,10 +323,10 @@ def _over_members(program: Program, function: Callable[..., Any]) -> Callable[[S
 
 
 def make_train_step(program: Program) -> Callable[[State, Batch], tuple[State, Metrics]]:
-    """Returns the jitted step; the state is donated, batches are cut over data and fsdp.
+    """Returns the jitted step; the state is donated, batches are cut over the mesh.
 
     Metrics, of each member: loss (nats per token), gradient_norm (before clipping), learning_rate,
-    tokens.
+    tokens; of models with experts also balance and dropped, means over the layers of `experts.Use`.
     """
 
     one = functools.partial(_update, program)
@@ -341,7 +354,7 @@ def make_eval_step(program: Program) -> Callable[[State, Batch], tuple[jax.Array
     """
 
     def one(state: State, rows: Batch) -> tuple[jax.Array, jax.Array]:
-        return _summed(program, network(program, state), rows)
+        return _losses(summed_loss, program, network(program, state), rows)
 
     def sums(state: State, batch: Batch) -> tuple[jax.Array, jax.Array]:
         with jax.sharding.use_abstract_mesh(program.mesh.abstract_mesh):

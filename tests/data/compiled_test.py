@@ -166,3 +166,24 @@ def test_code_that_is_kept_follows_what_it_calls(tmp_path):
         )
         assert int(run.stdout) == 10 * (3 + one)
     assert len(list((tmp_path / "__pycache__").glob("outer.f*.nbi"))) == 2  # and is kept
+
+
+def test_code_that_is_kept_follows_the_shared_functions(tmp_path, monkeypatch):
+    """Those beside `compiled`, such as permutations; not what has nothing to compile."""
+    folder, shared = tmp_path / "world", tmp_path / "data"
+    folder.mkdir()
+    shared.mkdir()
+    monkeypatch.setattr(compiled, "__file__", str(shared / "compiled.py"))
+    digest = compiled._digest.__wrapped__
+    seen = [digest(folder)]
+    for place, text in (
+        (shared / "permutation.py", "@compiled\n1"),
+        (shared / "permutation.py", "@compiled\n2"),
+        (folder / "people.py", "1"),
+        (folder / "people.py", "2"),
+    ):
+        place.write_text(text)
+        seen.append(digest(folder))
+    assert len(set(seen)) == 5
+    (shared / "questions.py").write_text("1")
+    assert digest(folder) == seen[-1]

@@ -29,6 +29,7 @@ VARIANTS = {
     "encoder": {"causal": False},
     "window": {"window": 3, "kv_heads": 1},
     "exact gelu, bare attention": {"mlp": "gelu_exact", "attention_bias": False},
+    "plain silu": {"mlp": "silu", "tied": False},
     "biases in attention alone": {"bias": False, "attention_bias": True, "norm": "rmsnorm"},
 }
 
@@ -106,6 +107,8 @@ def twin(c, params, tokens, segments=None, positions=None):
                 if c.mlp == "gated":
                     gate = linear(p["mlp"]["gate"], n)
                     inner = gate / (1 + np.exp(-gate)) * up
+                elif c.mlp == "silu":
+                    inner = up / (1 + np.exp(-up))
                 elif c.mlp == "gelu_exact":
                     inner = 0.5 * up * (1 + np.vectorize(math.erf)(up / np.sqrt(2)))
                 else:

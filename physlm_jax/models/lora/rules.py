@@ -5,7 +5,8 @@ In text, as a configuration holds it:
     attention/(query|value): rank=8, alpha=16; ^embedding$: rank=128, alpha=4, scale=constant
 
 A pattern is searched for in paths such as `blocks/3/attention/query/kernel` (layer 3), `embedding`
-and `output/kernel`. Low-rank rules see matrices alone (kernels and tables), `full` ones all.
+and `output/kernel`. Low-rank rules see matrices alone (kernels and tables), `full` ones all; the
+stacked matrices of experts can be trained in full only.
 """
 
 import dataclasses
@@ -100,7 +101,7 @@ class Target:
 
     @property
     def is_matrix(self) -> bool:
-        """It may have an update of low rank."""
+        """It is one, or a stack of the experts'."""
         return self.is_table or self.path[-1] == "kernel"
 
     @property
@@ -172,7 +173,7 @@ def chosen(config: TransformerConfig, rules: Sequence[Rule]) -> dict[Target, Rul
 
     Raises:
         InputError: a rule that decides nothing; settings that must agree over a stack and do not;
-            DoRA or dropout for a table.
+            DoRA or dropout for a table; an update of low rank for experts.
     """
     found: dict[Target, Rule] = {}
     every = targets(config)
@@ -186,6 +187,11 @@ def chosen(config: TransformerConfig, rules: Sequence[Rule]) -> dict[Target, Rul
             names = [t.name for t in every if rule.full or t.is_matrix]
             raise InputError(_idle(rule, names))
     for target, rule in found.items():
+        if not rule.full and "expert" in target.names:
+            raise InputError(
+                f"lora rule '{rule.pattern}': {target.name} is a matrix for each expert, of which "
+                "updates of low rank are not implemented; narrow the pattern, or train it in full"
+            )
         if target.is_table and (rule.dora or rule.dropout):
             raise InputError(
                 f"lora rule '{rule.pattern}': {target.name} has no dora and no dropout"

@@ -74,3 +74,12 @@ def test_other_worlds_are_refused():
     other = cfg.world(grammar="cfg3b")
     with pytest.raises(InputError, match=r"CfgWorld is no stream of people"):
         used_ids(other)
+
+
+def test_differences_of_many_majors(hundred):
+    """They reach beyond the papers' -99..99."""
+    tasks = Tasks(Population(40, 3, hundred), ("major subtract", "major %100"), "atomic")
+    used, ids = set(used_ids(tasks).tolist()), seen(tasks, 40_000)
+    assert set(ids.tolist()) <= used
+    numbers = {tasks.vocabulary.encode(f" {n}")[0] for n in range(-149, 150)}
+    assert {*ids.tolist()} & numbers and numbers <= used

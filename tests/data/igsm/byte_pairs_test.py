@@ -53,7 +53,7 @@ def test_byte_pairs_read_any_text(files):
         "12 +34?!  ",
         " Häfen, Œuvre",
         " é.",
-        " Łódź, 1920؟",
+        " Ödön, 1920¿",
     ):
         assert vocabulary.decode(vocabulary.encode(text)) == text
 
