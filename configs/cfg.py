@@ -16,14 +16,14 @@ The argument is "name,scale" with optional ",key=value" settings:
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, set_data
+from physlm_jax.training.config import base, set_data, split_argument
 
 SCALES = ("laptop", "gpu", "paper")
 
 
 def get_config(arg: str = "cfg3b/14,laptop") -> ConfigDict:
     """Returns the configuration of `name,scale[,position=...]`."""
-    name, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    name, scale, settings = split_argument(arg)
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES, "configs/cfg.py")
     grammar, _, under = name.partition("/")

@@ -27,7 +27,7 @@ The argument is "world,scale" with optional ",key=value" settings:
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, read_settings, set_data
+from physlm_jax.training.config import base, read_settings, set_data, split_argument
 
 WORLDS = ("mini", "med", "hard")
 SCALES = {"mini": ("laptop", "gpu"), "med": ("gpu", "paper"), "hard": ("gpu", "paper")}
@@ -45,7 +45,7 @@ SETTINGS = {
 
 def get_config(arg: str = "mini,laptop") -> ConfigDict:
     """Returns the configuration of `world,scale[,key=value]...`."""
-    world, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    world, scale, settings = split_argument(arg)
     if world not in WORLDS:
         raise unknown("world", world, WORLDS, "configs/igsm.py")
     if scale not in SCALES[world]:

@@ -37,9 +37,10 @@ from physlm_jax.data import open_world
 from physlm_jax.data.bios import BiosWorld
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.pipeline import examples_per_block
-from physlm_jax.training.config import base, packing_config, read_settings, set_data
+from physlm_jax.training.config import base, packing_config, read_settings, set_data, split_argument
 
 SCALES = ("laptop", "gpu", "paper")
+WHERE = "configs/knowledge.py"
 SETTINGS = {
     "n": "",
     "k": "4",
@@ -71,6 +72,9 @@ ARCHITECTURES = {
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},
 }
+CHOICES = {"junk": ("", "bios", "repeated"), "marked": ("0", "1"), "bidirectional": ("0", "1")}
+SHAPE = ("k", "c", "d", "l", "t")  # of bioD alone
+OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked")
 OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
 # section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
 LONG = {
@@ -100,16 +104,16 @@ SHORT = {
 
 def get_config(arg: str = "bioS,laptop") -> ConfigDict:
     """Returns the configuration of `variant,scale[,key=value]...`."""
-    variant, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    variant, scale, settings = split_argument(arg)
     if scale not in SCALES:
-        raise unknown("scale", scale, SCALES, "configs/knowledge.py")
-    chosen = read_settings(settings, SETTINGS, "configs/knowledge.py")
-    _check(chosen)
+        raise unknown("scale", scale, SCALES, WHERE)
+    chosen = read_settings(settings, SETTINGS, WHERE)
+    _check(variant, chosen)
     c = base()
     c.name = " ".join([variant, *settings])
     capacity = variant.startswith(("bioS", "bioD"))
     n = _whole(chosen, "n") or {"laptop": 1000, "gpu": 20_000, "paper": 100_000}[scale]
-    exposures = _whole(chosen, "exposures") or _usual(scale, capacity, _share(chosen, "mixed"))
+    exposures = _whole(chosen, "exposures") or _usual(scale, capacity, chosen)
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, capacity, n, exposures)
     _model(c, scale, chosen)
     if variant == "bioD":
@@ -125,28 +129,40 @@ def get_config(arg: str = "bioS,laptop") -> ConfigDict:
         c.base.run = "@" + ",".join([variant, scale, *(s for s in settings if _is_of_base(s))])
         _tune(c, scale, chosen["tune"])
     if chosen["lr"]:
-        c.optimizer.learning_rate = _share(chosen, "lr")
+        c.optimizer.learning_rate = _number(chosen, "lr")
     if chosen["decay"]:
-        c.optimizer.weight_decay = _share(chosen, "decay")
+        c.optimizer.weight_decay = _number(chosen, "decay")
     return c
 
 
-def _check(chosen: dict[str, str]) -> None:
+def _check(variant: str, chosen: dict[str, str]) -> None:
     if chosen["arch"] not in ARCHITECTURES:
-        raise unknown("arch", chosen["arch"], ARCHITECTURES, "configs/knowledge.py")
-    if chosen["junk"] not in ("", "bios", "repeated"):
-        raise unknown("junk", chosen["junk"], ("bios", "repeated"), "configs/knowledge.py")
-    if bool(chosen["tasks"]) != (bool(chosen["tune"]) or chosen["mixed"] != "0"):
+        raise unknown("arch", chosen["arch"], ARCHITECTURES, WHERE)
+    for key, allowed in CHOICES.items():
+        if chosen[key] not in allowed:
+            raise InputError(f"{WHERE}: {key} must be {' or '.join(allowed)}, got '{chosen[key]}'")
+    given = [key for key in SETTINGS if chosen[key] != SETTINGS[key]]
+    strange = set(given) & set(OF_BIOS if variant == "bioD" else SHAPE)
+    if strange:
+        what = "biographies" if variant == "bioD" else "bioD"
+        raise InputError(f"{WHERE}: {min(strange)} is of {what}, not of '{variant}'")
+    mixed = "mixed" in given
+    if ("tune" in given and mixed) or ("tasks" in given) != ("tune" in given or mixed):
         raise InputError(
-            "configs/knowledge.py: tasks go with tune=full|R-R2 (after biographies) or mixed=SHARE "
+            f"{WHERE}: tasks go with tune=full|R-R2 (after biographies) or mixed=SHARE "
             "(together with them), and those with tasks"
         )
+    if "tasks" not in given and ("hints" in given or "asked" in given):
+        raise InputError(f"{WHERE}: hints and asked are about tasks, and there are none")
+    if mixed and not 0 < _number(chosen, "mixed") < 1:
+        raise InputError(f"{WHERE}: mixed must be a share in (0, 1), got '{chosen['mixed']}'")
 
 
 def _whole(chosen: dict[str, str], key: str) -> int:
     value = chosen[key]
-    if value and not value.isdigit():
-        raise InputError(f"configs/knowledge.py: {key} must be a whole number, got '{value}'")
+    least = 0 if key in ("celebrities", "asked") else 1
+    if value and not (value.isdigit() and int(value) >= least):
+        raise InputError(f"{WHERE}: {key} must be a whole number >= {least}, got '{value}'")
     return int(value or 0)
 
 
@@ -154,21 +170,21 @@ def _is_of_base(setting: str) -> bool:
     return setting.partition("=")[0] in OF_BASE
 
 
-def _share(chosen: dict[str, str], key: str) -> float:
+def _number(chosen: dict[str, str], key: str) -> float:
     try:
         return float(chosen[key])
     except ValueError:
-        raise InputError(
-            f"configs/knowledge.py: {key} must be a share in [0, 1], got '{chosen[key]}'"
-        ) from None
+        raise InputError(f"{WHERE}: {key} must be a number, got '{chosen[key]}'") from None
 
 
-def _usual(scale: str, capacity: bool, mixed: float) -> int:
-    """Exposures where none are said; those of Part 3.1 follow from its 80,000 updates."""
+def _usual(scale: str, capacity: bool, chosen: dict[str, str]) -> int:
+    """Exposures where none are said: of Part 3.1 its 80,000 updates, 150,000 if bidirectional."""
     if capacity:
         return {"laptop": 300, "gpu": 1000, "paper": 1000}[scale]
-    whole = {"laptop": 250, "gpu": 500, "paper": 540}[scale]
-    return round(whole * (1 - mixed)) if scale == "paper" else whole
+    if scale != "paper":
+        return {"laptop": 250, "gpu": 500}[scale]
+    whole = 1010 if chosen["bidirectional"] == "1" else 540
+    return round(whole * (1 - _number(chosen, "mixed")))
 
 
 def _laptop(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
@@ -230,7 +246,7 @@ def _size(c: ConfigDict, model: str) -> None:
 def _pair(text: str, form: str) -> tuple[int, int]:
     first, _, second = text.partition("-")
     if not (first.isdigit() and second.isdigit() and int(first) and int(second)):
-        raise InputError(f"configs/knowledge.py: {form}, got '{text}'")
+        raise InputError(f"{WHERE}: {form}, got '{text}'")
     return int(first), int(second)
 
 
@@ -266,9 +282,9 @@ def _data(
         many = {"laptop": 100_000, "gpu": 10_000_000, "paper": 100_000_000}[scale]
         options["junk_people"] = many if chosen["junk"] == "bios" else few
     if chosen["tasks"]:
-        share = 1.0 if chosen["tune"] else _share(chosen, "mixed")
+        share = 1.0 if chosen["tune"] else _number(chosen, "mixed")
         options |= {"tasks": chosen["tasks"].replace("/", ","), "question_share": share}
-        options |= {"hints": _share(chosen, "hints"), "asked": _whole(chosen, "asked")}
+        options |= {"hints": _number(chosen, "hints"), "asked": _whole(chosen, "asked")}
         options["prompt_weight"] = 0.0 if laptop else 1.0
     set_data(c, "bios", **options)
 
@@ -298,7 +314,7 @@ def _bidirectional(c: ConfigDict, scale: str) -> None:
 
 
 def _steps(c: ConfigDict, exposures: int) -> None:
-    """As many updates as show every person so often (celebrities as often as others)."""
+    """As many updates as show people so often on average, each entry as often as any other."""
     world = open_world(c.data)
     share, useful = 1.0, world
     if isinstance(world, BiosWorld):
@@ -316,6 +332,8 @@ def _tune(c: ConfigDict, scale: str, how: str) -> None:
     c.optimizer.warmup = 0
     c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
     c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
+    if not c.model.causal:  # section 2.6
+        c.optimizer.schedule, c.optimizer.final_fraction = "linear", 0.0
     if scale == "laptop":
         c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
         c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max())

@@ -18,7 +18,7 @@ rules (adapt). The argument is "base,scale" or "adapt,scale[,which=...][,rank=..
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, read_settings, set_data
+from physlm_jax.training.config import base, read_settings, set_data, split_argument
 
 SCALES = ("laptop", "gpu", "paper")
 ALPHA = 16
@@ -28,7 +28,7 @@ WHOLE = {"mlp": "mlp", "emb": "^embedding$", "all": "kernel$"}
 
 def get_config(arg: str = "adapt,laptop,which=qv,rank=4") -> ConfigDict:
     """Returns the configuration of `base|adapt,scale[,which=...][,rank=...]`."""
-    part, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    part, scale, settings = split_argument(arg)
     if part not in ("base", "adapt"):
         raise unknown("part", part, ("base", "adapt"), "configs/lora.py")
     if scale not in SCALES:

@@ -29,7 +29,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.training.config import base, read_settings, set_data
+from physlm_jax.training.config import base, read_settings, set_data, split_argument
 
 TASKS = ("symbolic", "biographies", "facts", "celebrities")
 SCALES = ("laptop", "gpu", "paper")
@@ -38,7 +38,7 @@ SETTINGS = {"kind": "none", "k": "0", "length": "2", "budget": "compute", "path"
 
 def get_config(arg: str = "symbolic,laptop,kind=entity") -> ConfigDict:
     """Returns the configuration of `task,scale[,kind=...][,k=...][,length=...][,budget=...]...`."""
-    task, scale, *settings = [*arg.split(","), ""][: arg.count(",") + 1]
+    task, scale, settings = split_argument(arg)
     if task not in TASKS:
         raise unknown("task", task, TASKS, "configs/reversal.py")
     if scale not in SCALES:

@@ -255,7 +255,13 @@ class Claim:
 
 
 def decide(*conditions: bool) -> str:
-    """Returns the verdict of a rule made of conditions: all hold, some do, none does."""
+    """Returns the verdict of a rule made of conditions: all hold, some do, none does.
+
+    Raises:
+        ValueError: no conditions; a rule that finds no figure must not pass.
+    """
+    if not conditions:
+        raise ValueError("a rule without conditions: none of its figures was measured")
     return REPRODUCED if all(conditions) else PARTLY if any(conditions) else NOT_REPRODUCED
 
 

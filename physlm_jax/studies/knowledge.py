@@ -57,15 +57,19 @@ def _reaches(peak: float, full: float) -> measures.Rule:
     return rule
 
 
+def _mean(m: Measurement, pattern: str) -> float:
+    """The mean of our figures whose labels have a pattern in them."""
+    found = [f.value for f in m.figures if re.search(pattern, f.label) and f.role == "ours"]
+    if not found:
+        raise ValueError(f"no figure is called '{pattern}'")
+    return sum(found) / len(found)
+
+
 def _apart(first: str, second: str, by: float) -> measures.Rule:
     """The mean figure of labels with `first` at least `by` above that of labels with `second`."""
 
     def rule(m: Measurement) -> str:
-        def mean(what: str) -> float:
-            found = [f.value for f in m.figures if re.search(what, f.label) and f.role == "ours"]
-            return sum(found) / len(found)
-
-        return decide(mean(first) >= mean(second) + by)
+        return decide(_mean(m, first) >= _mean(m, second) + by)
 
     return rule
 
@@ -84,12 +88,15 @@ def _rounded(m: Measurement) -> str:
 
 
 def _spoiled(m: Measurement) -> str:
-    """Junk costs most of the capacity; a mark on what is useful gives most of the loss back."""
-    found = {f.label: f.value for f in m.figures if f.label.endswith(", R")}
-    clean = next(v for k, v in found.items() if "junk" not in k)
-    junk = next(v for k, v in found.items() if "junk=bios" in k and "marked" not in k)
-    marked = next(v for k, v in found.items() if "junk=bios" in k and "marked" in k)
-    return decide(junk < 0.8 * clean, marked - junk >= 0.5 * (clean - junk))
+    """Junk costs capacity; a mark on what is useful gives much back; repeated junk costs none."""
+    clean, junk = _mean(m, r"exposures=\d+( model=\S+)?, R$"), _mean(m, "junk=bios, R$")
+    marked = _mean(m, "junk=bios marked=1, R$")
+    repeated = [f.value for f in m.figures if f.label.endswith("junk=repeated, R")]
+    return decide(
+        junk < 0.8 * clean,
+        marked - junk >= (clean - junk) / 3,
+        *(r >= 0.9 * clean for r in repeated),
+    )
 
 
 def _means(m: Measurement) -> dict[str, float]:
@@ -108,10 +115,12 @@ def _extracted(m: Measurement) -> str:
 
 
 def _in_turn(m: Measurement) -> str:
-    at = [
-        f.value for name in measures.RISES for f in m.figures if f.label.endswith(f"{name}: half")
-    ]
-    return decide(*(a <= b for a, b in itertools.pairwise(at)))
+    """One after the other, and all of them in the end."""
+    at, end = (
+        [f.value for name in measures.RISES for f in m.figures if f.label.endswith(name + suffix)]
+        for suffix in (": half", ": at the end")
+    )
+    return decide(*(a <= b for a, b in itertools.pairwise(at)), *(v >= 50 for v in end))
 
 
 def _by_heart(m: Measurement) -> str:
@@ -150,18 +159,17 @@ _REPHRASED = ("month %12", "major %100")  # the value itself, in other words
 
 
 def _hinted(m: Measurement) -> str:
-    """Hints help when written; having trained with them does not help without."""
+    """Hints help when written, as much as they are right; without them little is computed."""
     found = {f.label: f.value for f in m.figures}
-    conditions = []
-    for name, value in found.items():
-        if name.endswith(", with a hint"):
-            stem = name.removesuffix(", with a hint")
-            direct, guess = found[f"{stem}, direct"], found[f"{stem}, guessing"]
-            predicted = found[f"{stem}, predicted"]
-            conditions += [value >= direct + 10, abs(value - predicted) <= 10]
-            if not stem.endswith(_REPHRASED):
-                conditions.append(direct <= guess + 0.5 * (100 - guess))
-    return decide(*conditions)
+    stems = [k.removesuffix(", with a hint") for k in found if k.endswith(", with a hint")]
+    computed = [stem for stem in stems if not stem.endswith(_REPHRASED)]
+
+    def mean(said: str) -> float:
+        return sum(found[f"{stem}, {said}"] for stem in computed) / len(computed)
+
+    near = [abs(found[f"{s}, with a hint"] - found[f"{s}, predicted"]) <= 10 for s in stems]
+    way = [found[f"{s}, direct"] <= 100 - 0.25 * (100 - found[f"{s}, guessing"]) for s in computed]
+    return decide(mean("with a hint") >= mean("direct") + 10, *near, *way)
 
 
 CLAIMS = (
@@ -197,7 +205,7 @@ CLAIMS = (
         runs=measures.runs(
             laptop=(_SMALL, "bioS,n=900,exposures=100"),
             gpu=(_GPU[2], "bioS,n=20000,exposures=100,model=2-2"),
-            paper=(*_LARGE[:2], *_LARGE_SHORT[:2]),
+            paper=(*_LARGE[2:4], *_LARGE_SHORT[2:4]),
         ),
         measure=measures.ratios,
     ),
@@ -243,7 +251,7 @@ CLAIMS = (
         rule_text="int8 within 2 % of the trained R; int4 below 0.6 of it. To nearest, a scale for "
         "each output; GPTQ with 1000 biographies beside it.",
         scales=ALL_SCALES,
-        runs=measures.runs(laptop=(_SMALL,), gpu=(_GPU[2],), paper=_LARGE[:2]),
+        runs=measures.runs(laptop=(_SMALL,), gpu=(_GPU[3],), paper=_LARGE[2:4]),
         measure=measures.quantised((8, "nearest"), (8, "gptq"), (4, "nearest"), (4, "gptq")),
     ),
     Claim(
@@ -262,12 +270,12 @@ CLAIMS = (
         scales=LARGE,
         runs=measures.runs(
             gpu=(
-                _GPU[2],
-                *(f"{_GPU[2]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
+                _GPU[3],
+                *(f"{_GPU[3]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
             ),
             paper=(
-                _LARGE[0],
-                *(f"{_LARGE[0]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
+                _LARGE[3],
+                *(f"{_LARGE[3]},arch={a}" for a in ("llama", "mistral", "quarter", "nomlp")),
             ),
         ),
         measure=measures.ratios,
@@ -305,10 +313,12 @@ CLAIMS = (
         paper_value="1.3 times below dense models at 1000 exposures",
         metric="bits per parameter, all experts counted",
         rule=_apart("arch=experts", "model=\\S+, R$", -0.8),
-        rule_text="R of the mixture at most 0.8 below the dense model's.",
+        rule_text="R of the mixture at most 0.8 below that of a dense model of about as many "
+        "parameters (of both R_max is more than 2).",
         scales=LARGE,
         runs=measures.runs(
-            gpu=(_GPU[3], f"{_GPU[3]},arch=experts"), paper=(_LARGE[4], f"{_LARGE[4]},arch=experts")
+            gpu=(_GPU[3], "bioS,n=40000,exposures=1000,model=2-1,arch=experts"),
+            paper=(_LARGE[2], "bioS,n=1000000,exposures=1000,model=4-4,arch=experts"),
         ),
         measure=measures.ratios,
     ),
@@ -322,8 +332,8 @@ CLAIMS = (
         "repeated",
         metric="bits per parameter about the useful people",
         rule=_spoiled,
-        rule_text="With junk less than 0.8 of R without; the token gives back at least half of the "
-        "loss.",
+        rule_text="With junk less than 0.8 of R without; the token gives back at least a third of "
+        "the loss; with junk that repeats itself (where it was run) at least 0.9 of R.",
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=tuple(
@@ -440,7 +450,7 @@ CLAIMS = (
         metric="updates until half of the final accuracy is reached",
         rule=_in_turn,
         rule_text="Half of the final accuracy is reached in this order; checkpoints every tenth of "
-        "the training.",
+        "the training. In the end all three are at 50 % or more.",
         scales=LARGE,
         runs=measures.runs(
             gpu=("single,tasks=extraction,mixed=0.8",),
@@ -573,16 +583,17 @@ CLAIMS = (
         paper_value="month %2 with hint 94.2 % (hint 91.0 %); 75 % without, 10,000 people",
         metric="answers right with a hint, of held-out people",
         rule=_hinted,
-        rule_text="With a hint at least 10 points better than without, and within 10 points of "
-        "h + (1 - h) x guessing; without, less than half way from guessing to 100 % (but for "
-        "month %12 and major %100, which only say the value in other words).",
+        rule_text="With a hint within 10 points of h + (1 - h) x guessing. Of tasks that compute "
+        "something (not month %12 and major %100, which say the value in other words): with a hint "
+        "at least 10 points better than without, in the mean; without, at most three quarters of "
+        "the way from guessing to 100 %.",
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=("multi5+permute,tasks=classification,tune=8-16,hints=0.5",),
             gpu=("multi5+permute,tasks=classification,tune=16-128,hints=0.5",),
-            paper=(
-                "multi5+permute,tasks=classification,tune=16-128,hints=0.5",
-                "multi5+permute,tasks=comparison,tune=16-128,hints=0.5",
+            paper=tuple(
+                f"multi5+permute,tasks={tasks},tune=16-128,hints=0.5,asked=10000,lr=0.001"
+                for tasks in ("classification", "comparison")
             ),
         ),
         measure=measures.manipulated,

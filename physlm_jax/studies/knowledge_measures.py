@@ -411,10 +411,10 @@ def rises(trained: Trained, scale: str) -> Measurement:
         x = tuple(map(float, steps))
         series = tuple(Series(name, tuple(values), x) for name, values in curves.items())
         exhibits.append(Curve(f"{label(argument)}: what is known", series, "updates", "%"))
-        figures += [
-            Figure(
-                f"{label(argument)}, {name}: half", steps[_share_of_last(values)], unit="updates"
-            )
-            for name, values in curves.items()
-        ]
+        for name, values in curves.items():
+            half = steps[_share_of_last(values)]
+            figures += [
+                Figure(f"{label(argument)}, {name}: half", half, unit="updates"),
+                Figure(f"{label(argument)}, {name}: at the end", values[-1], unit="%"),
+            ]
     return Measurement(tuple(figures), tuple(exhibits))

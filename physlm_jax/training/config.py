@@ -120,6 +120,16 @@ def set_data(config: ConfigDict, world: str, **options: Any) -> None:
         config.data = ConfigDict({"world": world, **options})
 
 
+def split_argument(argument: str) -> tuple[str, str, list[str]]:
+    """Returns the parts of a configuration's argument `what,scale[,key=value]...`.
+
+    The scale is "" where none is named.
+    """
+    what, _, rest = argument.partition(",")
+    scale, *settings = rest.split(",")
+    return what, scale, settings
+
+
 def read_settings(
     written: Sequence[str], defaults: Mapping[str, str], where: str
 ) -> dict[str, str]:
