@@ -150,9 +150,9 @@ def _in_order(m: Measurement) -> str:
 
 def _lost(m: Measurement) -> str:
     """No name is found."""
-    found = [f for f in m.figures if f.role == "ours" and "reverse" not in f.label]
+    asked = [f for f in m.figures if f.label.endswith(("_to_first", "_to_full"))]
     control = next(f.value for f in m.figures if f.role == "control")
-    return decide(*(f.value <= control + 3 for f in found))
+    return decide(*(f.value <= control + 3 for f in asked if "reverse" not in f.label))
 
 
 _REPHRASED = ("month %12", "major %100")  # the value itself, in other words

@@ -29,7 +29,7 @@ def bits(run, value, most=None):
 
 
 def percents(run, role="ours", **values):
-    """Figures "run, mean", or "run: task" of other names; `_` is a space but in names of tasks."""
+    """Figures "run, mean" and "run, trained", and "run: task" of other names."""
     return tuple(
         Figure(f"{run}, {k}" if k in ("mean", "trained") else f"{run}: {k}", v, role=role)
         for k, v in values.items()
@@ -59,8 +59,8 @@ def test_rule_of_one_bit_without_a_model_that_is_too_small():
 @pytest.mark.parametrize(
     ("figures", "verdict"),
     [
-        ((0.95, 0.94, 0.96, 0.50, 0.57), REPRODUCED),
-        ((0.95, 0.90, 0.96, 0.50, 0.57), PARTLY),
+        ((0.95, 0.94, 0.96, 0.50, 0.56), REPRODUCED),
+        ((0.95, 0.90, 0.96, 0.50, 0.56), PARTLY),
         ((0.95, 0.90, 0.90, 0.90, 0.60), NOT_REPRODUCED),
     ],
 )
@@ -102,14 +102,10 @@ def test_rules_that_compare_bits():
     gated = (*bits(f"{short} arch=llama", 0.9), *bits(f"{short} arch=mistral", 0.7))
     plain = (*bits(short, 1.0), *bits(f"{short} arch=plain", 0.8))
     assert judged("gated", *gated, *plain) == REPRODUCED
-    assert judged("gated", *gated, *bits(short, 1.0), *plain[1:], *plain[1:]) == REPRODUCED
-    assert judged("gated", *gated, *plain[1:]) == NOT_REPRODUCED
-    assert judged("architectures", *bits(long, 1.9), *bits(f"{long} arch=nomlp", 1.75)) == (
-        REPRODUCED
-    )
-    assert judged("architectures", *bits(long, 1.9), *bits(f"{long} arch=nomlp", 1.6)) == (
-        NOT_REPRODUCED
-    )
+    assert judged("gated", *gated, *plain[1:]) == NOT_REPRODUCED  # the plain one alone, 0.8
+    other = f"{long} arch=nomlp"
+    assert judged("architectures", *bits(long, 1.9), *bits(other, 1.75)) == REPRODUCED
+    assert judged("architectures", *bits(long, 1.9), *bits(other, 1.6)) == NOT_REPRODUCED
     mixed = bits("bioS n=2 exposures=1000 model=2-1 arch=experts", 1.2)
     assert judged("experts", *bits(long, 1.9), *mixed) == REPRODUCED
     assert judged("experts", *bits(long, 2.1), *mixed) == NOT_REPRODUCED
