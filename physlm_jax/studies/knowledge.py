@@ -337,7 +337,7 @@ CLAIMS = (
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=tuple(
-                f"bioS,n=400,exposures=200{s}" for s in ("", ",junk=bios", ",junk=bios,marked=1")
+                f"bioS,n=300,exposures=200{s}" for s in ("", ",junk=bios", ",junk=bios,marked=1")
             ),
             gpu=tuple(
                 f"bioS,n=50000,exposures=100,model=2-4{s}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from physlm_jax.data import biod, cfg
 from physlm_jax.data.bios import biography, world
+from physlm_jax.data.bios.capacity import experts_params
 from physlm_jax.data.bios.used import used_ids
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
@@ -311,6 +312,8 @@ def test_golden_parameters():
     assert capacity.parameters(small_gpt2, 3275) == 87_571_200
     untied = dataclasses.replace(gpt2, tied=False)
     assert capacity.parameters(untied, 3275) == 816_000 + 3275 * 128
+    experts = dataclasses.replace(gpt2, mlp="experts", mlp_ratio=1.0)
+    assert capacity.parameters(experts, 3275) == experts_params(2, 2, 64, 3275)  # all of them
 
 
 def test_rows_of_tokens_that_never_occur_do_not_count():

@@ -66,6 +66,14 @@ def test_capacity(workdir, stars):
     assert labels == ["multi5+permute", "single"]
 
 
+def test_capacity_of_biod(tmp_path):
+    run_of(tmp_path / "run", "biod", people=12, attributes=2, chunks=2, pools="mini")
+    found, path = run_probe(tmp_path / "run", "capacity", given={"bits": 4})
+    (group,) = json.loads(path.read_text())["groups"]
+    assert group["group"] == "bioD(12, 2, 2, 10, 1, 20)" and group["bits"]["diversity"] != 0
+    assert [row[1] for row in found.rows[:3]] == ["name", "ID 1", "ID 2"]
+
+
 def test_capacity_of_quantised_models(workdir):
     whole = run_probe(workdir, "capacity")[0].data
     found, path = run_probe(workdir, "capacity", given={"bits": 8})
@@ -91,17 +99,32 @@ def test_storage(workdir):
     data = json.loads(path.read_text())
     assert data["fitted_on"] == 12
     for name, one in data["probes"]["position"].items():
-        assert one["n"] == 5 and len(one["right"]) == 6 and "nothing" in one["by_set"], name
+        assert one["n"] == 5 and "nothing" in one["by_set"], name
+        assert len(one["right"]) == len(one["right_on_fitted"]) == 6
     query = data["probes"]["query"]
     assert len(query) == 11 and query["major whole"] == query["major first"]
     assert all(cell is None for row in found.rows if row[0] == "query" for cell in row[5:])
     given = {"steps": 1, "kinds": ["query"], "tasks": ["major whole"], "query_batch": 99}
+    given["query_update"] = "end"
     found, path = run_probe(workdir, "storage", given=given)
     assert path.name == "storage-query-step2.json" and [r[1] for r in found.rows] == ["major whole"]
     with pytest.raises(InputError, match=r"unknown task 'major hole'.*did you mean 'major whole'"):
         run_probe(workdir, "storage", given={"tasks": ["major hole"]})
     with pytest.raises(InputError, match=r"unknown kind 'queries'.*did you mean 'query'"):
         run_probe(workdir, "storage", given={"kinds": ["queries"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"query_update": "ends"}, r"unknown query_update 'ends'.*did you mean 'end'"),
+        ({"count": -1}, r"count must be 0 or more"),
+        ({"query_rank": 0}, r"rank must be at least 1"),
+    ],
+)
+def test_wrong_settings_of_storage(workdir, given, message):
+    with pytest.raises(InputError, match=message):
+        run_probe(workdir, "storage", given={"kinds": ["query"], **given})
 
 
 def test_storage_of_another_group(stars):

@@ -272,6 +272,15 @@ def test_one_update_is_adamw_of_the_mean_loss():
     )
 
 
+def test_rows_that_are_not_updated_stay():
+    model, params = random_model()
+    data = readings(np.arange(V), (np.arange(V) % 2)[:, None].astype(np.int32))
+    config = dataclasses.replace(CONFIG, steps=4, updated=(0,), weight_decay=0.0)
+    probes = fit(config, model, params, (2,), repeated(data, 8), lambda: iter([data]))
+    down = np.asarray(probes.adapter["embedding"].down[0])
+    assert np.abs(down[0]).max() > 0 and (down[1:] == 0).all()
+
+
 def test_statistics_are_those_of_everybody():
     model, params = random_model()
     data = readings(np.arange(V), np.zeros((V, 1), np.int32))
@@ -302,7 +311,7 @@ def test_the_set_of_what_was_told():
     task = dataclasses.replace(all_tasks(small().biographies)[2], attribute=1)
     follows = np.array([[0, 1, 2, 3, 4, 5], [4, 0, 1, 2, 3, 5]])
     right = np.array([[1, 0, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]], bool)[:, :, None]
-    found = storage.Found((task,), right, follows, np.zeros((2, 1), int)).by_set(0)
+    found = storage.Found((task,), right, follows, np.zeros((2, 1), int), right).by_set(0)
     assert found == {
         "nothing": {"n": 2, "right": 1.0},
         "birth_date": {"n": 1, "right": 0.0},

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from physlm_jax.training.checkpoint import Run
 
 KINDS = ("position", "query")
+UPDATES = ("all", "end")
 _AHEAD = 32  # batches that are written at once
 _AT_ONCE = 2000  # people whose texts exist at once
 
@@ -54,6 +55,9 @@ class Settings:
     query_batch: int = option(200, "people per update, of queries")
     position_rank: int = option(2, "of the embedding's update, of positions")
     query_rank: int = option(16, "of the embedding's update, of queries")
+    query_update: str = option(
+        "all", "rows of the embedding: all, or end (the last symbol's alone)"
+    )
     learning_rate: float = option(1e-3, "of AdamW(.9, .999), falling to 0")
     weight_decay: float = option(0.3, "of AdamW")
     dropout: float = option(0.1, "of what the classifier reads, while it is fitted")
@@ -61,14 +65,24 @@ class Settings:
     sets: bool = option(False, "positions: also by the set of attributes already seen")
     seed: int = option(0, "of texts, their order and starts")
 
-    def fitting(self, kind: str) -> FitConfig:
-        """How probes of one kind are fitted."""
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise unknown("kind", kind, KINDS, "storage probes")
+        if self.query_update not in UPDATES:
+            raise unknown("query_update", self.query_update, UPDATES, "storage probes")
+        if self.count < 0:
+            raise InputError(f"storage: count must be 0 or more, got {self.count}")
+
+    def fitting(self, kind: str, end: int) -> FitConfig:
+        """How probes of one kind are fitted; end: the symbol that ends a name."""
         rank, norm, batch = {
             "position": (self.position_rank, "layer", self.position_batch),
             "query": (self.query_rank, "batch", self.query_batch),
         }[kind]
         rest = (self.steps, self.learning_rate, self.weight_decay, self.dropout, self.seed)
-        return FitConfig(rank, norm, batch, *rest)
+        updated = (end,) if kind == "query" and self.query_update == "end" else ()
+        return FitConfig(rank, norm, batch, *rest, updated)
 
 
 def reading(
@@ -114,13 +128,14 @@ class Found:
     Attributes:
         tasks: K, in the order of the last axis.
         right: bool[N, P, K].  follows: int[N, P], the attribute whose value follows each place.
-        truth: int[N, K].
+        truth: int[N, K].  fitted: float[P, K], share of right answers on people fitted on.
     """
 
     tasks: tuple[Task, ...]
     right: np.ndarray
     follows: np.ndarray
     truth: np.ndarray
+    fitted: np.ndarray
 
     def majority(self, k: int) -> float:
         """The share of the commonest class: what guessing gets right."""
@@ -149,7 +164,7 @@ def probed(run: Run, kind: str, tasks: tuple[Task, ...], people: Halves, s: Sett
     Raises:
         InputError: texts longer than the model reads.
     """
-    config = s.fitting(kind)
+    config = s.fitting(kind, run.world.vocabulary.eos)
     probes = fit(
         dataclasses.replace(config, batch=min(config.batch, people.train.some.n)),
         run.model,
@@ -158,12 +173,21 @@ def probed(run: Run, kind: str, tasks: tuple[Task, ...], people: Halves, s: Sett
         batches(kind, people.train, tasks, min(config.batch, people.train.some.n), s.seed),
         lambda: _everybody(kind, people.train, tasks, s.seed),
     )
-    n = people.test.some.n
-    rng = np.random.default_rng(stream_key(s.seed, "tested"))
-    who = np.sort(rng.permutation(n)[: s.count or n])
-    test, follows = reading(kind, people.test, who, tasks, stream_key(s.seed, "tests"))
-    said = predict(run.model, run.params, probes, test)
-    return Found(tasks, said == test.truth[:, None], follows, test.truth)
+    test, follows = _sampled(kind, people.test, tasks, s, "tests")
+    old, _ = _sampled(kind, people.train, tasks, s, "fitted")
+    right = [
+        predict(run.model, run.params, probes, one) == one.truth[:, None] for one in (test, old)
+    ]
+    return Found(tasks, right[0], follows, test.truth, right[1].mean(0))
+
+
+def _sampled(
+    kind: str, people: People, tasks: tuple[Task, ...], s: Settings, use: str
+) -> tuple[Reading, np.ndarray]:
+    """As many people as are tested; see `reading`."""
+    n, key = people.some.n, stream_key(s.seed, use)
+    who = np.sort(np.random.default_rng(key).permutation(n)[: s.count or n])
+    return reading(kind, people, who, tasks, key)
 
 
 def wanted(names: tuple[str, ...], world: BiosWorld) -> tuple[Task, ...]:
@@ -187,11 +211,6 @@ def measure(run: Run, settings: Settings) -> Measurement:
     """
     if not isinstance(run.world, BiosWorld):
         raise InputError(f"{type(run.world).__name__} has no people: storage needs world 'bios'")
-    for kind in settings.kinds:
-        if kind not in KINDS:
-            raise unknown("kind", kind, KINDS, "storage probes")
-    if settings.count < 0:
-        raise InputError(f"storage: count must be 0 or more, got {settings.count}")
     asked = wanted(settings.tasks, run.world)
     fitted, answers = distinct(asked)
     people, rows, data = halves(run.world), list[tuple[Cell, ...]](), dict[str, Any]()
@@ -226,6 +245,7 @@ def _figures(found: Found, k: int, sets: bool) -> dict[str, Any]:
         "classes": found.tasks[k].size,
         "majority": found.majority(k),
         "right": right.mean(0).tolist(),
+        "right_on_fitted": found.fitted[:, k].tolist(),
     }
     if right.shape[1] > 1:
         own = found.follows == found.tasks[k].attribute

@@ -13,6 +13,7 @@ Source: arXiv 2309.14316, section 5 (P-probing) and section 6 (Q-probing).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class FitConfig:
         rank: r, of the embedding's update: 2 for positions, 16 for queries.
         norm: "layer" for positions, "batch" for queries.
         batch: 50 for positions, 200 for queries.
+        updated: ids whose rows of the embedding are updated; (): all, as in the paper.
     """
 
     rank: int
@@ -54,6 +56,7 @@ class FitConfig:
     weight_decay: float = 0.3
     dropout: float = 0.1
     seed: int = 0
+    updated: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rank", "batch", "steps"):
@@ -230,7 +233,7 @@ def _update(
     key: jax.Array,
 ) -> tuple[Any, Any]:
     def loss(trained: Any) -> jax.Array:
-        x = states(model, params, trained["adapter"], tokens, places)
+        x = states(model, params, _masked(config, trained["adapter"]), tokens, places)
         drop = (config.dropout, key) if config.dropout else None
         found = _logits(sizes, x, trained["norm"], trained["head"], config.norm, drop)
         wanted = jnp.broadcast_to(truth.T[:, :, None], found.shape[:-1])
@@ -239,6 +242,15 @@ def _update(
 
     change, state = _optimizer(config).update(jax.grad(loss)(trained), state, trained)
     return optax.apply_updates(trained, change), state
+
+
+def _masked(config: FitConfig, adapter: lora.Adapter) -> lora.Adapter:
+    """Lets no gradient reach the rows that stay; they begin at zero."""
+    if not config.updated:
+        return adapter
+    update = adapter["embedding"]
+    mask = jnp.zeros(update.down.shape[1]).at[jnp.array(config.updated)].set(1)
+    return {"embedding": dataclasses.replace(update, down=update.down * mask[:, None])}
 
 
 _states = jax.jit(states, static_argnums=0)
