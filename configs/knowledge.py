@@ -266,8 +266,10 @@ def _model(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     if chosen["arch"] == "mistral":  # grouped keys: section 7.3
         heads = c.model.heads
         c.model.kv_heads = 4 if heads % 4 == 0 else 2 if heads % 2 == 0 else 1
+    if scale == "paper" and chosen["arch"] == "experts":
+        c.mesh.expert = 4
     if scale == "paper" and c.model.layers * 12 * c.model.width**2 > LARGE:
-        c.mesh.fsdp, c.accumulation, c.model.unroll = 16, 2, 1
+        c.mesh.fsdp, c.model.unroll, c.model.remat = 16, 1, "dots"
 
 
 def _data(
@@ -337,7 +339,7 @@ def _steps(c: ConfigDict, exposures: int) -> None:
 
 def _tune(c: ConfigDict, scale: str, how: str) -> None:
     """Section 2.4: LoRA of query, value and embedding, alpha 4, or everything; no warm-up."""
-    c.optimizer.warmup, c.accumulation = 0, 1
+    c.optimizer.warmup = 0
     c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
     c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
     if not c.model.causal:  # section 2.6

@@ -24,7 +24,7 @@ def test_every_run_of_every_scale_has_a_valid_config(scale):
     for argument in sorted(arguments):
         config = load(argument)
         assert config.steps > 100 and config.batch % config.pipeline.rows_per_block == 0
-        config.mesh.data = 1
+        config.mesh.data = config.mesh.expert = 1
         if "tune=" not in argument:
             assert not config.base.run and not config.lora
             make_plan(config)
@@ -73,11 +73,12 @@ def test_sizes_of_section_7_3():
 
 def test_slices_of_large_batches_and_models():
     large = load("bioS,paper,n=20000000,exposures=100,model=25-20")
-    assert (large.topology, large.batch, large.accumulation) == ("v5e:8x8", 1536, 2)
-    assert large.mesh.fsdp == 16 and load("bioS,paper,model=6-20").mesh.fsdp == 1
+    assert (large.topology, large.batch, large.mesh.fsdp) == ("v5e:8x8", 1536, 16)
+    assert large.model.remat == "dots" and load("bioS,paper,model=6-20").mesh.fsdp == 1
     assert load("bioS,paper,n=50000,exposures=100").topology == "v5e:2x2"  # batches of 12
+    assert load("bioS,paper,arch=experts").mesh.expert == 4
     tuned = load("single,paper,model=12-32,tasks=extraction,tune=full")
-    assert tuned.mesh.fsdp == 16 and tuned.batch % (16 * tuned.accumulation) == 0
+    assert tuned.mesh.fsdp == 16 and tuned.batch % 16 == 0
 
 
 def test_the_sweep_and_what_is_worked_out_from_settings():
