@@ -85,6 +85,7 @@ CHOICES = {
 }
 SHAPE = ("k", "c", "d", "l", "t")  # of bioD alone
 OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked")
+LARGE = 2e8  # parameters from which on a model's state is cut over chips
 OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
 # section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
 LONG = {
@@ -234,7 +235,7 @@ def _paper(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
         c.batch, c.optimizer.learning_rate, c.optimizer.weight_decay = 96, 1e-3, 0.1
         c.model.rotary_fraction = 0.25
     c.pipeline.rows_per_block = 1
-    c.topology = "v5e:4x4" if c.batch % 16 == 0 else "v5e:2x2"
+    c.topology = "v5e:2x2" if c.batch % 16 else "v5e:4x4" if c.batch < 768 else "v5e:8x8"
     c.eval.rows = 192
 
 
@@ -273,6 +274,8 @@ def _model(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     if chosen["arch"] == "mistral":  # grouped keys: section 7.3
         heads = c.model.heads
         c.model.kv_heads = 4 if heads % 4 == 0 else 2 if heads % 2 == 0 else 1
+    if scale == "paper" and c.model.layers * 12 * c.model.width**2 > LARGE:
+        c.mesh.fsdp, c.accumulation, c.model.unroll = 16, 2, 1
 
 
 def _data(
@@ -342,7 +345,7 @@ def _steps(c: ConfigDict, exposures: int) -> None:
 
 def _tune(c: ConfigDict, scale: str, how: str, output: bool) -> None:
     """Section 2.4: LoRA of query, value and embedding, alpha 4, or everything; no warm-up."""
-    c.optimizer.warmup = 0
+    c.optimizer.warmup, c.accumulation = 0, 1
     c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
     c.steps, c.batch = {"laptop": (1500, 64), "gpu": (5000, 48), "paper": (50_000, 48)}[scale]
     if not c.model.causal:  # section 2.6

@@ -71,6 +71,15 @@ def test_sizes_of_section_7_3():
     assert load("bioS,paper,model=8-6,arch=mistral").model.kv_heads == 2
 
 
+def test_slices_of_large_batches_and_models():
+    large = load("bioS,paper,n=20000000,exposures=100,model=25-20")
+    assert (large.topology, large.batch, large.accumulation) == ("v5e:8x8", 1536, 2)
+    assert large.mesh.fsdp == 16 and load("bioS,paper,model=6-20").mesh.fsdp == 1
+    assert load("bioS,paper,n=50000,exposures=100").topology == "v5e:2x2"  # batches of 12
+    tuned = load("single,paper,model=12-32,tasks=extraction,tune=full")
+    assert tuned.mesh.fsdp == 16 and tuned.batch % (16 * tuned.accumulation) == 0
+
+
 def test_the_sweep_and_what_is_worked_out_from_settings():
     module = configs.load_module(WHERE)
     config = module.get_config()
