@@ -25,6 +25,8 @@ The argument is "variant,scale" with optional ",key=value" settings:
   tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding:
              questions alone, from the run without tasks
   bidirectional  1: no causal mask, masked words are predicted (Part 3.1's control)
+  output     1: the adapter of the embedding also changes the output map that is tied to it (the
+             papers do not say); else words that biographies never have cannot be said
   hints      share of the questions with hints;  asked: people with questions in training
   lr, decay  learning rate and weight decay, where a study compares some
 
@@ -62,6 +64,7 @@ SETTINGS = {
     "hints": "0",
     "asked": "0",
     "bidirectional": "0",
+    "output": "0",
     "lr": "",
     "decay": "",
 }
@@ -74,7 +77,12 @@ ARCHITECTURES = {
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},
 }
-CHOICES = {"junk": ("", "bios", "repeated"), "marked": ("0", "1"), "bidirectional": ("0", "1")}
+CHOICES = {
+    "junk": ("", "bios", "repeated"),
+    "marked": ("0", "1"),
+    "bidirectional": ("0", "1"),
+    "output": ("0", "1"),
+}
 SHAPE = ("k", "c", "d", "l", "t")  # of bioD alone
 OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked")
 LARGE = 2e8  # parameters from which on a model's state is cut over chips
@@ -130,7 +138,7 @@ def get_config(arg: str = "bioS,laptop") -> ConfigDict:
         c.checkpoint.every = c.checkpoint.keep_every = -(-c.steps // 10)
     if chosen["tune"]:
         c.base.run = "@" + ",".join([variant, scale, *(s for s in settings if _is_of_base(s))])
-        _tune(c, scale, chosen["tune"])
+        _tune(c, scale, chosen["tune"], chosen["output"] == "1")
     if chosen["lr"]:
         c.optimizer.learning_rate = _number(chosen, "lr")
     if chosen["decay"]:
@@ -337,7 +345,7 @@ def _steps(c: ConfigDict, exposures: int) -> None:
     c.steps = -int(-people * exposures // (each * c.batch * share))
 
 
-def _tune(c: ConfigDict, scale: str, how: str) -> None:
+def _tune(c: ConfigDict, scale: str, how: str, output: bool) -> None:
     """Section 2.4: LoRA of query, value and embedding, alpha 4, or everything; no warm-up."""
     c.optimizer.warmup = 0
     c.optimizer.learning_rate, c.optimizer.weight_decay = 3e-4, 0.01
@@ -352,9 +360,9 @@ def _tune(c: ConfigDict, scale: str, how: str) -> None:
         return
     rank, of_embedding = _pair(how, "tune must be full or ranks r-r2, like 8-128")
     style = "alpha=4, scale=constant, init=zero_down"
-    c.lora = (
-        f"attention/(query|value): rank={rank}, {style}; ^embedding$: rank={of_embedding}, {style}"
-    )
+    matrices = f"attention/(query|value): rank={rank}, {style}"
+    tied = ", tied=True" if output else ""
+    c.lora = f"{matrices}; ^embedding$: rank={of_embedding}, {style}{tied}"
 
 
 def sweep() -> list[dict[str, object]]:

@@ -24,7 +24,7 @@ from physlm_jax.models.dispatch import capacity
 from physlm_jax.models.experts import Experts, Use
 from physlm_jax.models.layers import Linear, Mlp, Norm, normal, parameter
 from physlm_jax.models.paths import flat
-from physlm_jax.models.weights import array, original, rows
+from physlm_jax.models.weights import array, output_table, rows
 from physlm_jax.parallel.mesh import constrain, gathered
 
 Params = dict[str, Any]
@@ -349,7 +349,7 @@ class Transformer(nnx.Module):
         """float32[B, T, V]: logits of the normed final residual stream."""
         if self.output is not None:
             return self.output(x_BTD).astype(jnp.float32)
-        table = original(self.embedding.get_value())  # an update of it acts on what is read alone
+        table = output_table(self.embedding.get_value())
         embedding = gathered(table, ("vocab", "embed"), jnp.dtype(self.c.dtype))
         return jnp.einsum("btd,vd->btv", x_BTD, embedding, preferred_element_type=jnp.float32)
 
@@ -526,7 +526,7 @@ def output_map(config: TransformerConfig, params: Params) -> jax.Array:
     dtype = jnp.dtype(config.dtype)
     if "output" in params:
         return gathered(array(params["output"]["kernel"]), ("embed", "vocab"), dtype).T
-    return gathered(original(params["embedding"]), ("vocab", "embed"), dtype)
+    return gathered(output_table(params["embedding"]), ("vocab", "embed"), dtype)
 
 
 def for_platform(

@@ -33,6 +33,10 @@ class StandIn:
         """The array whose place it took; where that is gone, the one that it acts as."""
         raise NotImplementedError
 
+    def output_table(self) -> jax.Array:
+        """What a tied output map reads in its place: the original, unless it says otherwise."""
+        return self.original()
+
 
 def product(
     x: jax.Array, kernel: Any, names: tuple[str, ...], contract: int, dtype: Any
@@ -79,6 +83,11 @@ def rows(table: Any, names: tuple[str, ...], index: jax.Array) -> jax.Array:
         return table.rows(names, index)
     whole = gathered(table, names, jnp.dtype(jnp.float32))
     return constrain(whole, names[0], None)[index]
+
+
+def output_table(leaf: Any) -> jax.Array:
+    """Returns the array that an output map tied to this table is."""
+    return leaf.output_table() if isinstance(leaf, StandIn) else leaf
 
 
 def original(leaf: Any) -> jax.Array:

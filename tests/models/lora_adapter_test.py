@@ -208,6 +208,21 @@ def test_a_tied_embedding_is_not_merged_unless_untied():
     )
 
 
+def test_a_tied_embedding_and_its_output_map_can_be_adapted_together():
+    tied = dataclasses.replace(CONFIG, tied=True)
+    base = transformer.init(tied, jax.random.key(1))
+    adapter = made("embedding: rank=3, tied=True; mlp/up: rank=2", config=tied)
+    beside = logits(lora.attach(base, adapter), tied)
+    np.testing.assert_allclose(beside, logits(summed(base, adapter), tied), atol=1e-5)
+    np.testing.assert_allclose(beside, logits(lora.merge(base, adapter), tied), atol=1e-5)
+    read_alone = made("embedding: rank=3; mlp/up: rank=2", config=tied)
+    assert not np.allclose(beside, logits(lora.attach(base, read_alone), tied), atol=1e-2)
+    again = lora.detach(lora.attach(base, adapter))[1]
+    assert again["embedding"].tied
+    with pytest.raises(InputError, match="DoRA, tied or trained in full"):
+        lora.mix(base, [adapter, adapter], jnp.zeros(4, jnp.int32))
+
+
 def test_decoding_with_a_cache_gives_the_same_logits(base):
     params = lora.attach(base, made())
     cache = transformer.empty_cache(CONFIG, 4, 12)

@@ -78,6 +78,8 @@ def test_scales(scale, factor):
         ("bias: rank=2", "matches no parameter"),
         ("attention: rank=2; query: rank=4", "decides nothing"),
         ("embedding: rank=2, dropout=0.1", "no dora and no dropout"),
+        ("query: rank=2, tied=True", "tied is of updates of low rank of an embedding"),
+        ("embedding: full, tied=True", "tied is of updates of low rank of an embedding"),
         ("blocks/0/mlp/up/kernel: full", "in full in all layers or in none"),
         ("blocks/0/.*up: rank=2, dropout=0.1; up: rank=2", "one value of dropout"),
         ("blocks/0/.*up: rank=2, dora", "in all layers or in none"),

@@ -43,6 +43,7 @@ class LowRank:
         scale: what the product is multiplied with: one number per layer of a stacked array, else
             one. Ranks that differ between layers are filled up with zeros, which stay zero.
         dropout: share of the inputs of `down` that are dropped in training.
+        tied: of an embedding: the output map that is tied to it changes too.
     """
 
     down: Any
@@ -50,6 +51,7 @@ class LowRank:
     magnitude: Any = None
     scale: tuple[float, ...] = static(default=(1.0,))
     dropout: float = static(default=0.0)
+    tied: bool = static(default=False)
 
 
 @jax.tree_util.register_dataclass
@@ -72,6 +74,7 @@ class Adapted(StandIn):
     key: Any = None
     choice: Any = None
     dropout: float = static(default=0.0)
+    tied: bool = static(default=False)
 
     def product(self, x: jax.Array, names: tuple[str, ...], contract: int, dtype: Any) -> jax.Array:
         """See models.weights.product."""
@@ -110,6 +113,10 @@ class Adapted(StandIn):
     def original(self) -> jax.Array:
         """See models.weights.StandIn."""
         return original(self.base)
+
+    def output_table(self) -> jax.Array:
+        """See models.weights.StandIn."""
+        return self.array() if self.tied else self.original()
 
     def _sum(self) -> jax.Array:
         base = original(self.base)
@@ -216,7 +223,16 @@ def attach(params: Params, adapter: Adapter, key: jax.Array | None = None) -> Pa
 
 def _beside(path: tuple[str, ...], old: Any, leaf: LowRank, keys: Any = None) -> Adapted:
     scale = jnp.asarray(leaf.scale if path[0] == STACKED else leaf.scale[0], jnp.float32)
-    return Adapted(old, leaf.down, leaf.up, scale, leaf.magnitude, keys, dropout=leaf.dropout)
+    return Adapted(
+        old,
+        leaf.down,
+        leaf.up,
+        scale,
+        leaf.magnitude,
+        keys,
+        dropout=leaf.dropout,
+        tied=leaf.tied,
+    )
 
 
 def detach(params: Params) -> tuple[Params, Adapter]:
@@ -232,7 +248,7 @@ def detach(params: Params) -> tuple[Params, Adapter]:
 
 def _update_of(leaf: Adapted) -> LowRank:
     scale = tuple(float(s) for s in jnp.atleast_1d(leaf.scale))
-    return LowRank(leaf.down, leaf.up, leaf.magnitude, scale, leaf.dropout)
+    return LowRank(leaf.down, leaf.up, leaf.magnitude, scale, leaf.dropout, leaf.tied)
 
 
 def merge(params: Params, adapter: Adapter, untie: bool = False) -> Params:
@@ -247,7 +263,8 @@ def merge(params: Params, adapter: Adapter, untie: bool = False) -> Params:
         InputError: a tied embedding is adapted, which acts on what is read alone, and not `untie`;
             an adapter of another model.
     """
-    tied = isinstance(adapter.get("embedding"), LowRank) and "output" not in params
+    table = adapter.get("embedding")
+    tied = isinstance(table, LowRank) and not table.tied and "output" not in params
     if tied and not untie:
         raise InputError(
             "the embedding is adapted and tied to the output map: merging would change both; "
@@ -281,7 +298,7 @@ def mix(params: Params, adapters: Sequence[Adapter], choice: jax.Array) -> Param
         leaves = [leaves.get(path) for leaves in found]
         if any(x is not None and not _plain(x) for x in leaves):
             raise InputError(
-                f"several adapters in one batch: {'/'.join(path)} is DoRA or trained in full"
+                f"several adapters in one batch: {'/'.join(path)} is DoRA, tied or trained in full"
             )
         rank = max(x.down.shape[-1] for x in leaves if x is not None)
         stacked = path[0] == STACKED
@@ -300,7 +317,7 @@ def _put(new: Any, *_: Any) -> Any:
 
 
 def _plain(leaf: Any) -> bool:
-    return isinstance(leaf, LowRank) and leaf.magnitude is None
+    return isinstance(leaf, LowRank) and leaf.magnitude is None and not leaf.tied
 
 
 def _nothing(like: LowRank) -> LowRank:

@@ -56,7 +56,7 @@ def _leaf(
     if rule.dora and base is not None:
         inputs = tuple(range(int(stacked), int(stacked) + first.inputs))
         magnitude = column_lengths(original(base).astype(jnp.float32), inputs)
-    return LowRank(down, up, magnitude, tuple(scales), rule.dropout)
+    return LowRank(down, up, magnitude, tuple(scales), rule.dropout, rule.tied)
 
 
 def _pair(

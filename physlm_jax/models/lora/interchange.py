@@ -161,6 +161,11 @@ def scatter(config: TransformerConfig, adapter: Adapter) -> list[tuple[Place, Up
     for path, leaf in leaves.items():
         if not isinstance(leaf, LowRank):
             raise InputError(f"{'/'.join(path)} is trained in full: not implemented in adapters")
+        if leaf.tied:
+            raise InputError(
+                f"{'/'.join(path)} is adapted with its output map (tied=True): theirs act on what "
+                "is read alone"
+            )
     found = []
     for place in places(config):
         parts = [_layer(leaves.get(path), place) for path in place.slot.leaves]

@@ -39,4 +39,5 @@ def _names(path: tuple[str, ...], names: tuple[str, ...], leaf: object) -> objec
         None if leaf.magnitude is None else (*lead, *names[inputs:]),
         leaf.scale,
         leaf.dropout,
+        leaf.tied,
     )

@@ -41,6 +41,8 @@ class Rule:
         dropout: share of the inputs of down that are dropped in training; not for tables.
         dora: also learn the lengths of the columns (kernels only).
         full: no low rank: train the parameter itself.
+        tied: of the embedding of a tied model: also update the output map (else what is read
+            alone; the papers do not say which they did).
     """
 
     pattern: str
@@ -51,6 +53,7 @@ class Rule:
     dropout: float = 0.0
     dora: bool = False
     full: bool = False
+    tied: bool = False
 
     def __post_init__(self) -> None:
         where = f"lora rule '{self.pattern}'"
@@ -191,6 +194,11 @@ def chosen(config: TransformerConfig, rules: Sequence[Rule]) -> dict[Target, Rul
             raise InputError(
                 f"lora rule '{rule.pattern}': {target.name} is a matrix for each expert, of which "
                 "updates of low rank are not implemented; narrow the pattern, or train it in full"
+            )
+        if rule.tied and (rule.full or target.path != ("embedding",) or not config.tied):
+            raise InputError(
+                f"lora rule '{rule.pattern}': tied is of updates of low rank of an embedding that "
+                f"is the output map too, not of {target.name}"
             )
         if target.is_table and (rule.dora or rule.dropout):
             raise InputError(
