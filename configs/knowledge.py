@@ -84,7 +84,7 @@ CHOICES = {
     "output": ("0", "1"),
 }
 SHAPE = ("k", "c", "d", "l", "t")  # of bioD alone
-OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked")
+OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked", "output")
 LARGE = 2e8  # parameters from which on a model's state is cut over chips
 OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
 # section 7.1: people -> learning rate, rows of a batch; and the weight decay at 1000 exposures
@@ -165,6 +165,8 @@ def _check(variant: str, chosen: dict[str, str]) -> None:
         )
     if "tasks" not in given and ("hints" in given or "asked" in given):
         raise InputError(f"{WHERE}: hints and asked are about tasks, and there are none")
+    if "output" in given and chosen["tune"] in ("", "full"):
+        raise InputError(f"{WHERE}: output is of adapters, it goes with tune=R-R2")
     if mixed and not 0 < _number(chosen, "mixed") < 1:
         raise InputError(f"{WHERE}: mixed must be a share in (0, 1), got '{chosen['mixed']}'")
 

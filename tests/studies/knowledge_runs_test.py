@@ -127,6 +127,7 @@ def test_the_sweep_and_what_is_worked_out_from_settings():
         ("single,laptop,tasks=extraction,mixed=half", r"mixed must be a number >= 0, got 'half'"),
         ("single,laptop,tasks=extraktion,tune=full", r"did you mean 'extraction'"),
         ("single,laptop,tasks=extraction,tune=8", r"tune must be full or ranks r-r2"),
+        ("single,laptop,tasks=extraction,tune=full,output=1", r"output is of adapters"),
         ("single,laptop,hints=0.5", r"hints and asked are about tasks"),
         ("single,laptop,tasks=extraction,tune=full,asked=501", r"asked must be 1..500"),
         ("bioS,laptop,tasks=extraction,tune=full", r"no words for questions"),

@@ -125,6 +125,7 @@ def test_rule_of_extraction(single, rich, known, verdict):
     figures = [*percents(f"single exposures=100 {how}", mean=single)]
     figures += percents(f"multi5+permute {how}", mean=rich)
     figures += percents(f"multi5+permute {how}", "baseline", trained=known)
+    figures += percents(f"single exposures=100 {how}", "baseline", trained=40)
     assert judged("extraction", *figures) == verdict
 
 
@@ -249,7 +250,7 @@ def test_the_study_in_small(folder, tiny):
     assert figures[0].seeds == 2 and figures[0].value < figures[1].value
     assert figures[-1].label == "bioS n=900 exposures=300 int4 gptq, R"
     mean = found["extraction"].measurement.headline
-    assert mean.label == "single exposures=100 tasks=extraction tune=8-16, mean"
+    assert mean.label == "multi5+permute tasks=extraction tune=8-16, mean"
     assert mean.n == 2 * 6 * 20  # seeds, attributes, people of whom no question was trained on
     first = found["stored-on-names"].measurement["multi5+permute, first place"]
     assert first.seeds == 2 and first.low <= first.value <= first.high
