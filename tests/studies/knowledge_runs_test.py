@@ -1,5 +1,8 @@
 """Configurations of knowledge: every run of every claim is valid, mistakes are told in one line."""
 
+import math
+import re
+
 import pytest
 
 from physlm_jax.data import open_world
@@ -24,6 +27,8 @@ def test_every_run_of_every_scale_has_a_valid_config(scale):
     for argument in sorted(arguments):
         config = load(argument)
         assert config.steps > 100 and config.batch % config.pipeline.rows_per_block == 0
+        sides = re.findall(r"\d+", config.topology.partition(":")[2])
+        assert config.batch % math.prod(map(int, sides)) == 0  # 1 where no slice is named
         config.mesh.data = config.mesh.expert = 1
         if "tune=" not in argument:
             assert not config.base.run and not config.lora

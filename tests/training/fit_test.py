@@ -91,7 +91,10 @@ def test_a_batch_that_cannot_be_cut_names_the_nearest(slice_):
         check(small(accumulation=3), slice_)
 
 
-PAPER = ("cfg.py:cfg3b", "cfg.py:cfg3f", "sizes.py:gpt2-small", "sizes.py:1b", "sizes.py:8b")
+PAPER = (
+    *("cfg.py:cfg3b", "cfg.py:cfg3f", "sizes.py:gpt2-small", "sizes.py:1b", "sizes.py:8b"),
+    *("knowledge.py:bioS", "knowledge.py:bioD", "knowledge.py:single"),
+)
 
 
 @pytest.mark.parametrize("name", PAPER)
