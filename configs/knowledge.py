@@ -4,7 +4,7 @@ python -m physlm_jax.train --config=configs/knowledge.py:bioS,laptop,exposures=3
 python -m physlm_jax.probe --workdir=runs/a --probe=capacity
 
 The argument is "variant,scale" with optional ",key=value" settings:
-  variant  of the biographies: bioS (Part 3.3's), bioS-simple, single, multi5+permute, couple5, ..
+  variant  of the biographies: bioS, bioS-simple, bioR (Part 3.3's), single, multi5+permute, ..
            (see physlm_jax/data/bios/variants.py); or bioD, knowledge of any shape
   scale    laptop  the small pools, 1000 people, 2 layers; minutes on 2 cores
            gpu     the full pools, 10,000 to 200,000 people; minutes on one large accelerator
@@ -77,6 +77,7 @@ ARCHITECTURES = {
     "nomlp": {"mlp": "none"},
     "experts": {"mlp": "experts", "mlp_ratio": 1.0},
 }
+CAPACITY = ("bioS", "bioS-simple", "bioR", "bioD")  # the data sets of Part 3.3
 CHOICES = {
     "junk": ("", "bios", "repeated"),
     "marked": ("0", "1"),
@@ -84,6 +85,7 @@ CHOICES = {
     "output": ("0", "1"),
 }
 SHAPE = ("k", "c", "d", "l", "t")  # of bioD alone
+HOSTS = {"v5e:2x2": 1, "v5e:4x4": 4, "v5e:8x8": 16}  # of four chips each
 OF_BIOS = ("junk", "marked", "celebrities", "tasks", "mixed", "tune", "hints", "asked", "output")
 LARGE = 2e8  # parameters from which on a model's state is cut over chips
 OF_BASE = ("n", "exposures", "model", "arch", "junk", "marked", "celebrities", "bidirectional")
@@ -122,17 +124,24 @@ def get_config(arg: str = "bioS,laptop") -> ConfigDict:
     _check(variant, chosen)
     c = base()
     c.name = " ".join([variant, *settings])
-    capacity = variant.startswith(("bioS", "bioD"))
+    capacity = variant in CAPACITY
     n = _whole(chosen, "n") or {"laptop": 1000, "gpu": 20_000, "paper": 100_000}[scale]
-    exposures = _whole(chosen, "exposures") or _usual(scale, capacity, chosen)
+    rewritten = variant.startswith("bioR-")
+    exposures = _whole(chosen, "exposures") or _usual(scale, capacity, rewritten, chosen)
     {"laptop": _laptop, "gpu": _gpu, "paper": _paper}[scale](c, capacity, n, exposures)
+    if rewritten and scale == "paper":  # section 2.3
+        _size(c, "12-20")
     _model(c, scale, chosen)
     if variant == "bioD":
         _shape(c, scale, n, chosen)
     else:
-        _data(c, variant, scale, n, chosen, plain=scale == "laptop" and capacity)
+        _data(
+            c, variant, scale, n, chosen, plain=scale == "laptop" and capacity and variant != "bioR"
+        )
     if chosen["bidirectional"] == "1":
         _bidirectional(c, scale)
+    if scale != "laptop":
+        _blocks(c)
     _steps(c, exposures)
     if chosen["mixed"] != "0":  # to see what is learned when
         c.checkpoint.every = c.checkpoint.keep_every = -(-c.steps // 10)
@@ -193,13 +202,16 @@ def _number(chosen: dict[str, str], key: str) -> float:
     return value
 
 
-def _usual(scale: str, capacity: bool, chosen: dict[str, str]) -> int:
-    """Exposures where none are said: of Part 3.1 its 80,000 updates, 150,000 if bidirectional."""
+def _usual(scale: str, capacity: bool, rewritten: bool, chosen: dict[str, str]) -> int:
+    """Exposures where none are said: of Part 3.1 its 80,000 updates, for some 150,000.
+
+    Rewritten biographies are longer here than there; their exposures are those of as many tokens.
+    """
     if capacity:
         return {"laptop": 300, "gpu": 1000, "paper": 1000}[scale]
     if scale != "paper":
         return {"laptop": 250, "gpu": 500}[scale]
-    whole = 1010 if chosen["bidirectional"] == "1" else 540
+    whole = 1010 if chosen["bidirectional"] == "1" else 830 if rewritten else 540
     return round(whole * (1 - _number(chosen, "mixed")))
 
 
@@ -220,7 +232,6 @@ def _gpu(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
     rate, batch, decay = _nearest(SHORT if exposures < 300 else LONG, n)
     c.optimizer.learning_rate, c.optimizer.warmup = rate, 1000
     c.batch = batch if capacity else 96
-    c.pipeline.rows_per_block = 12 if c.batch % 12 == 0 else 8
     _optimizer(c, decay if capacity else 0.1)
     c.eval.rows = 192
 
@@ -236,9 +247,14 @@ def _paper(c: ConfigDict, capacity: bool, n: int, exposures: int) -> None:
     if not capacity:
         c.batch, c.optimizer.learning_rate, c.optimizer.weight_decay = 96, 1e-3, 0.1
         c.model.rotary_fraction = 0.25
-    c.pipeline.rows_per_block = 1
     c.topology = "v5e:2x2" if c.batch % 16 else "v5e:4x4" if c.batch < 768 else "v5e:8x8"
     c.eval.rows = 192
+
+
+def _blocks(c: ConfigDict) -> None:
+    """The longest blocks, up to 96 rows, that a host's share is made of: they pad least."""
+    rows = c.batch // HOSTS.get(c.topology, 1)
+    c.pipeline.rows_per_block = max(size for size in range(1, 97) if rows % size == 0)
 
 
 def _optimizer(c: ConfigDict, decay: float) -> None:
@@ -358,6 +374,8 @@ def _tune(c: ConfigDict, scale: str, how: str, output: bool) -> None:
         c.pipeline.mode, c.pipeline.rows_per_block = "single", 64
         c.pipeline.length = int(open_world(c.data).examples(0, 0, 5000).lengths.max())
         c.optimizer.learning_rate = 1e-3 if how == "full" else 3e-3
+    else:
+        _blocks(c)
     if how == "full":
         return
     rank, of_embedding = _pair(how, "tune must be full or ranks r-r2, like 8-128")
@@ -368,9 +386,13 @@ def _tune(c: ConfigDict, scale: str, how: str, output: bool) -> None:
 
 
 def sweep() -> list[dict[str, object]]:
-    """Returns the overrides of a scaling law of the laptop: people and width."""
+    """Returns the overrides of a scaling law of the laptop: people, width and exposures.
+
+    The updates are those of so many exposures, four rows of four biographies each.
+    """
     return [
-        {"data.people": n, "model.width": width}
+        {"data.people": n, "model.width": width, "steps": -(-n * exposures // 16)}
         for n in (250, 500, 1000, 2000)
         for width in (16, 32)
+        for exposures in (100, 300)
     ]

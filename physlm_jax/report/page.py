@@ -64,11 +64,21 @@ def render(outcomes: Sequence[Outcome]) -> str:
     template = environment.from_string((folder / "page.html").read_text("utf-8"))
     return template.render(
         style=Markup((folder / "style.css").read_text("utf-8")),
-        groups=[(s, list(g)) for s, g in groupby(outcomes, key=lambda o: (o.study, o.scale))],
+        groups=[
+            (s, by_paper([*g])) for s, g in groupby(outcomes, key=lambda o: (o.study, o.scale))
+        ],
         counts=[(v, sum(o.verdict == v for o in outcomes)) for v in claims.VERDICTS],
         facts=facts(outcomes),
         scale_words=SCALE_WORDS,
     )
+
+
+def by_paper(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    """Returns the outcomes of each paper, papers in the order in which they come first."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.paper, []).append(outcome)
+    return [*found.items()]
 
 
 def facts(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:

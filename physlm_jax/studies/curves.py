@@ -8,6 +8,8 @@ from physlm_jax.studies.claim import Curve, Level, Series
 from physlm_jax.training.checkpoint import Run
 from physlm_jax.training.records import read_rows
 
+POINTS = 100  # of a training curve, about
+
 
 def learning_curve(
     label: str, each: Sequence[Run], levels: tuple[Level, ...] = (), note: str = ""
@@ -17,7 +19,7 @@ def learning_curve(
     for number, run in enumerate(each):
         rows = read_rows(run.workdir / "metrics.jsonl", run.member)
         losses = [(r["step"], r["loss"]) for r in rows if "loss" in r]
-        every = max(1, len(losses) // 300)
+        every = max(1, len(losses) // POINTS)
         held = [(r["step"], r["held_out_loss"]) for r in rows if "held_out_loss" in r]
         suffix = f", seed {number}" if len(each) > 1 else ""
         for name, points in (("training", losses[::every]), ("held out", held)):

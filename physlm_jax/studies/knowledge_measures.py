@@ -11,11 +11,11 @@ import numpy as np
 from physlm_jax.data.bios import BiosWorld
 from physlm_jax.data.bios.questions import chance
 from physlm_jax.data.bios.world import TRAINED
-from physlm_jax.probes import recall
 from physlm_jax.probes.knowledge import capacity as capacity_probe
 from physlm_jax.probes.knowledge import manipulation as manipulation_probe
 from physlm_jax.probes.knowledge import storage as storage_probe
 from physlm_jax.studies import statistics
+from physlm_jax.studies.answers import questions, share, shown
 from physlm_jax.studies.claim import (
     Bars,
     Curve,
@@ -23,10 +23,8 @@ from physlm_jax.studies.claim import (
     Figure,
     Level,
     Measurement,
-    Sample,
     Series,
     Table,
-    Text,
     decide,
 )
 from physlm_jax.studies.curves import learning_curve
@@ -35,15 +33,12 @@ from physlm_jax.training.checkpoint import Run, checkpoint_steps, load_run
 Trained = Mapping[str, tuple[Run, ...]]
 Runs = Callable[[str], tuple[str, ...]]
 Rule = Callable[[Measurement], str]
-FIVE = ("birth_date", "birth_city", "university", "major", "employer")  # company city apart
-PROBES: dict[
-    str, dict[str, Any]
-] = {  # how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
+# how P- and Q-probes are fitted: laptop's and gpu's sizes are ours
+PROBES: dict[str, dict[str, Any]] = {
     "laptop": {"steps": 600, "learning_rate": 1e-2},
     "gpu": {"steps": 5000},
     "paper": {},
 }
-SHOWN = 8
 
 
 def runs(**by_scale: Sequence[str]) -> Runs:
@@ -183,19 +178,9 @@ def quantised(*ways: tuple[int, str]) -> Callable[[Trained, str], Measurement]:
     return measure
 
 
-@functools.lru_cache(maxsize=1024)
-def _answers(run: Run, name: str) -> recall.Answers:
-    asked = _world(run).questions()
-    return recall.answered(run, asked[name], recall.longest(asked))
-
-
-def _share(each: Sequence[Run], names: Sequence[str]) -> statistics.Estimate:
-    """The share of right answers to some sets of questions together."""
-    shares = []
-    for run in each:
-        right = np.concatenate([_answers(run, name).right for name in names])
-        shares.append(statistics.proportion(int(right.sum()), len(right)))
-    return statistics.over_seeds(shares, (0, 1))
+def _held_out(run: Run) -> list[str]:
+    """The sets of questions on held-out people."""
+    return [name for name in questions(run) if not name.endswith(TRAINED)]
 
 
 def _percent(name: str, estimate: statistics.Estimate, seeds: int, **more: Any) -> Figure:
@@ -213,20 +198,20 @@ def answered(papers: Mapping[str, float] | None = None) -> Callable[[Trained, st
         figures: list[Figure] = []
         exhibits: list[Exhibit] = []
         for argument, each in trained.items():
-            names = [n for n in _world(each[0]).questions() if not n.endswith(TRAINED)]
+            names = _held_out(each[0])
             variant = argument.partition(",")[0]
             paper = (papers or {}).get(variant) if scale == "paper" else None
-            mean = _percent(f"{label(argument)}, mean", _share(each, names), len(each), paper=paper)
-            known = _share(each, [n + TRAINED for n in names])
+            mean = _percent(f"{label(argument)}, mean", share(each, names), len(each), paper=paper)
+            known = share(each, [n + TRAINED for n in names])
             figures += [
                 mean,
                 _percent(f"{label(argument)}, trained", known, len(each), role="baseline"),
             ]
             figures += [
-                _percent(f"{label(argument)}: {n}", _share(each, [n]), len(each), role="baseline")
+                _percent(f"{label(argument)}: {n}", share(each, [n]), len(each), role="baseline")
                 for n in names
             ]
-            exhibits += [_said(label(argument), each[0], names[0])]
+            exhibits += [shown(f"{label(argument)}: answers of held-out people", each[0], names[0])]
             exhibits.append(learning_curve(label(argument), each))
         return Measurement(tuple(figures), (_bars(trained, figures), *exhibits))
 
@@ -262,31 +247,16 @@ def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     )
 
 
-def _said(name: str, run: Run, task: str) -> Text:
-    """The first questions with what the model answered."""
-    asked, found = _world(run).questions()[task], _answers(run, task)
-    decode = run.world.vocabulary.decode
-    samples = tuple(
-        Sample(
-            f"{decode(asked.prompts[i][1:])} ->{decode(found.given[i])}",
-            bool(found.right[i]),
-            "" if found.right[i] else f"right:{decode(asked.answers[i])}",
-        )
-        for i in range(min(SHOWN, len(asked)))
-    )
-    return Text(f"{name}: answers of held-out people", samples)
-
-
 def searched(trained: Trained, scale: str) -> Measurement:
     """Names found from what is known of people, beside guessing."""
     del scale
     figures: list[Figure] = []
     for argument, each in trained.items():
         world = _world(each[0])
-        names = [n for n in world.questions() if not n.endswith(TRAINED)]
+        names = _held_out(each[0])
         for name in names:
-            figures.append(_percent(f"{label(argument)}, {name}", _share(each, [name]), len(each)))
-        known = _share(each, [n + TRAINED for n in names])
+            figures.append(_percent(f"{label(argument)}, {name}", share(each, [name]), len(each)))
+        known = share(each, [n + TRAINED for n in names])
         figures.append(_percent(f"{label(argument)}, trained", known, len(each), role="baseline"))
     world = _world(next(iter(trained.values()))[0])
     guess = 100 * chance("all_to_first", world.biographies.groups[0].lists)
@@ -300,11 +270,15 @@ def _probed(run: Run, kind: str, scale: str) -> Mapping[str, Any]:
     return storage_probe.measure(run, settings).data["probes"][kind]
 
 
-def _told(each: Sequence[Run], kind: str, scale: str, place: int) -> dict[str, float]:
-    """Share of people whose whole value a probe tells at one place, by attribute; mean of seeds."""
-    found = [_probed(run, kind, scale) for run in each]
-    tasks = [task for task in found[0] if task.endswith(" whole")]
-    return {t: float(np.mean([f[t]["right"][place] for f in found])) for t in tasks}
+def _told(each: Sequence[Run], kind: str, scale: str, tasks: Sequence[str]) -> statistics.Estimate:
+    """Share of whole values that probes tell at their first place; the mean over attributes."""
+    shares = []
+    for run in each:
+        found = [_probed(run, kind, scale)[task] for task in tasks]
+        people = min(one["n"] for one in found)  # the same for all attributes: no more independent
+        told = float(np.mean([one["right"][0] for one in found]))
+        shares.append(statistics.proportion(round(told * people), people))
+    return statistics.over_seeds(shares, (0, 1))
 
 
 def probed(kind: str) -> Callable[[Trained, str], Measurement]:
@@ -317,17 +291,12 @@ def probed(kind: str) -> Callable[[Trained, str], Measurement]:
     def measure(trained: Trained, scale: str) -> Measurement:
         figures, tables = [], []
         for argument, each in trained.items():
-            people = min(f[t]["n"] for f in [_probed(each[0], kind, scale)] for t in f)
-            told = _told(each, kind, scale, 0)
-            share = float(np.mean([*told.values()]))
-            estimate = statistics.proportion(round(share * people), people)
-            figures.append(_percent(f"{label(argument)}, first place", estimate, len(each)))
+            tasks = [t for t in _probed(each[0], kind, scale) if t.endswith(" whole")]
+            for name, some in ((", first place", tasks), *((f": {t}", [t]) for t in tasks)):
+                estimate = _told(each, kind, scale, some)
+                figures.append(_percent(f"{label(argument)}{name}", estimate, len(each)))
             if kind == "position":
                 tables.append(_by_place(label(argument), each, scale))
-            figures += [
-                Figure(f"{label(argument)}: {task}", 100 * v, seeds=len(each), unit="%")
-                for task, v in told.items()
-            ]
         return Measurement(tuple(figures), tuple(tables))
 
     return measure
@@ -350,6 +319,12 @@ def _manipulated(run: Run) -> list[dict[str, Any]]:
     return manipulation_probe.measure(run, manipulation_probe.Settings()).data["questions"]
 
 
+def _right(rows: Sequence[Mapping[str, Any]]) -> statistics.Estimate:
+    """The share of right answers over the seeds, a row of the probe each."""
+    shares = [statistics.proportion(round(row["right"] * row["n"]), row["n"]) for row in rows]
+    return statistics.over_seeds(shares, (0, 1))
+
+
 def manipulated(trained: Trained, scale: str) -> Measurement:
     """Answers about held-out people, direct and with a hint, beside what the hints predict."""
     del scale
@@ -361,18 +336,13 @@ def manipulated(trained: Trained, scale: str) -> Measurement:
         ]
         for task in dict.fromkeys(task for task, _ in found[0]):
             name = f"{label(argument)}: {task}"
-            for control, said in (("<hint>", "with a hint"), ("<direct>", "direct")):
-                shares = [
-                    statistics.proportion(round(f[task, control]["right"] * n), n)
-                    for f in found
-                    if (n := f[task, control]["n"])
-                ]
-                estimate = statistics.over_seeds(shares, (0, 1))
-                role = "ours" if control == "<hint>" else "baseline"
-                figures.append(_percent(f"{name}, {said}", estimate, len(each), role=role))
-            hints = [f[task, "<hint>"] for f in found]
+            hinted, direct = ([f[task, c] for f in found] for c in ("<hint>", "<direct>"))
+            figures += [
+                _percent(f"{name}, with a hint", _right(hinted), len(each)),
+                _percent(f"{name}, direct", _right(direct), len(each), role="baseline"),
+            ]
             for said, key in (("hint", "hint"), ("predicted", "predicted"), ("guessing", "chance")):
-                value = 100 * float(np.mean([h[key] for h in hints]))
+                value = 100 * float(np.mean([row[key] for row in hinted]))
                 role = "truth" if key == "predicted" else "control"
                 figures.append(
                     Figure(f"{name}, {said}", value, seeds=len(each), unit="%", role=role)
@@ -392,29 +362,40 @@ def _share_of_last(values: Sequence[float], share: float = 0.5) -> int:
     return next(i for i, v in enumerate(values) if v >= share * values[-1])
 
 
+def _rising(run: Run) -> dict[str, list[tuple[int, float]]]:
+    """What a run knew at each of its checkpoints, per cent, by the names of `RISES`."""
+    found: dict[str, list[tuple[int, float]]] = {name: [] for name in RISES}
+    for step in checkpoint_steps(run.workdir):
+        then = load_run(run.workdir, step, run.member)
+        names, stored = _held_out(then), _stored(then)
+        known = (
+            share([then], [n + TRAINED for n in names]).value,
+            stored["people_known"] / stored["people"],
+            share([then], names).value,
+        )
+        for name, value in zip(RISES, known, strict=True):
+            found[name].append((step, 100 * value))
+    return found
+
+
 def rises(trained: Trained, scale: str) -> Measurement:
     """When, in the course of training, questions and biographies come to be known."""
     del scale
     figures: list[Figure] = []
     exhibits: list[Exhibit] = []
     for argument, each in trained.items():
-        run = each[0]
-        steps = checkpoint_steps(run.workdir)
-        curves: dict[str, list[float]] = {name: [] for name in RISES}
-        for step in steps:
-            then = load_run(run.workdir, step, run.member)
-            names = [n for n in _world(then).questions() if not n.endswith(TRAINED)]
-            known = _stored(then)["people_known"] / _stored(then)["people"]
-            asked = (_share([then], [n + TRAINED for n in names]), _share([then], names))
-            for name, value in zip(RISES, (asked[0].value, known, asked[1].value), strict=True):
-                curves[name].append(100 * value)
-        x = tuple(map(float, steps))
-        series = tuple(Series(name, tuple(values), x) for name, values in curves.items())
-        exhibits.append(Curve(f"{label(argument)}: what is known", series, "updates", "%"))
-        for name, values in curves.items():
-            half = steps[_share_of_last(values)]
+        runs = [_rising(run) for run in each]
+        for name in RISES:
+            curves = [run[name] for run in runs]
+            half = [c[_share_of_last([v for _, v in c])][0] for c in curves]
+            stem, more = f"{label(argument)}, {name}", {"seeds": len(each)}
+            end = statistics.mean([c[-1][1] for c in curves])
             figures += [
-                Figure(f"{label(argument)}, {name}: half", half, unit="updates"),
-                Figure(f"{label(argument)}, {name}: at the end", values[-1], unit="%"),
+                Figure.of(f"{stem}: half", statistics.mean(half), unit="updates", **more),
+                Figure.of(f"{stem}: at the end", end, unit="%", **more),
             ]
+        first = {name: tuple(zip(*curve, strict=True)) for name, curve in runs[0].items()}
+        series = tuple(Series(name, values, steps) for name, (steps, values) in first.items())
+        title = f"{label(argument)}: what is known (first seed)"
+        exhibits.append(Curve(title, series, "updates", "%"))
     return Measurement(tuple(figures), tuple(exhibits))

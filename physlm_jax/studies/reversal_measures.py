@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from physlm_jax.data.reversal import Questions, ReverseMix
-from physlm_jax.probes import recall
-from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import Bars, Exhibit, Figure, Measurement, Sample, Series, Text
+from physlm_jax.studies.answers import questions, share, shown
+from physlm_jax.studies.claim import Bars, Exhibit, Figure, Measurement, Series
 from physlm_jax.studies.curves import learning_curve
 from physlm_jax.training.checkpoint import Run
 
 Rule = Callable[[Measurement], str]
 ROLES = {"none": "control", "word": "control"}
-SHOWN = 8
 
 
 def symbolic(*settings: str) -> Callable[[str], tuple[str, ...]]:
@@ -38,21 +35,20 @@ def recalled(trained: Mapping[str, tuple[Run, ...]], scale: str) -> Measurement:
     exhibits: list[Exhibit] = []
     for argument, each in trained.items():
         label = _label(argument)
-        names = list(_world(each[0]).questions())
+        names = list(questions(each[0]))
         for name in reversed(names):  # what the claim is about first
-            found = [_answers(run, name) for run in each]
-            shares = [statistics.proportion(int(f.right.sum()), len(f.right)) for f in found]
             figures.append(
                 Figure.of(
                     f"{label}, {name}",
-                    statistics.over_seeds(shares, (0, 1)),
+                    share(each, [name]),
                     100,
                     seeds=len(each),
                     unit="%",
                     role=_role(label, list(trained)),
                 )
             )
-        exhibits += [learning_curve(label, each), _said(label, each[0], names[-1])]
+        title = f"{label}: answers to '{names[-1]}'"
+        exhibits += [learning_curve(label, each), shown(title, each[0], names[-1])]
     if len(trained) > 1:
         exhibits.insert(0, _bars(list(trained), figures))
     return Measurement(tuple(figures), tuple(exhibits))
@@ -70,32 +66,6 @@ def _label(argument: str) -> str:
     """The settings of a run: "segment k=3"."""
     kind, *rest = (s.removeprefix("kind=") for s in argument.split(",")[2:])
     return " ".join([kind, *rest])
-
-
-def _world(run: Run) -> ReverseMix:
-    assert isinstance(run.world, ReverseMix)  # this study's configs name no other
-    return run.world
-
-
-@functools.lru_cache(maxsize=256)
-def _answers(run: Run, name: str) -> recall.Answers:
-    asked: Mapping[str, Questions] = _world(run).questions()
-    return recall.answered(run, asked[name], recall.longest(asked))
-
-
-def _said(label: str, run: Run, name: str) -> Text:
-    """The first questions with what the model answered."""
-    asked, found = _world(run).questions()[name], _answers(run, name)
-    decode = run.world.vocabulary.decode
-    samples = tuple(
-        Sample(
-            f"{decode(asked.prompts[i][1:])} -> {decode(found.given[i])}",
-            bool(found.right[i]),
-            "" if found.right[i] else f"right: {decode(asked.answers[i])}",
-        )
-        for i in range(min(SHOWN, len(asked)))
-    )
-    return Text(f"{label}: answers to '{name}'", samples)
 
 
 def _bars(arguments: list[str], figures: list[Figure]) -> Bars:

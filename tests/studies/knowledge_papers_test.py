@@ -22,7 +22,7 @@ from physlm_jax.probes.knowledge.hints import predicted
 from physlm_jax.probes.knowledge.subjects import asked
 from physlm_jax.probes.measurement import Measurement as Probed
 from physlm_jax.probes.recall import Answers
-from physlm_jax.studies import knowledge, knowledge_measures
+from physlm_jax.studies import answers, knowledge, knowledge_measures
 from physlm_jax.studies.claim import NOT_REPRODUCED, REPRODUCED, Curve
 from physlm_jax.training import config as configs
 from physlm_jax.training.config import model_config
@@ -68,10 +68,14 @@ def ratio(run):
     name = run.argument
     short = "exposures=1000" not in name and "exposures=300" not in name
     most = (0.6 if "laptop" in name else 1.0) if short else 2.0
-    if "arch=experts" in name or (short and ("arch=llama" in name or "arch=mistral" in name)):
+    if "arch=experts" in name:
+        most /= 1.5 if short else 1.3
+    if short and ("arch=llama" in name or "arch=mistral" in name):
         most /= 1.3
     if short and "arch=nomlp" in name:
         most /= 1.5
+    if name.startswith("bioR,"):
+        most *= 0.9
     return most
 
 
@@ -166,7 +170,7 @@ def told(monkeypatch):
     monkeypatch.setattr(capacity, "measure", stored)
     monkeypatch.setattr(storage, "measure", probed)
     monkeypatch.setattr(manipulation, "measure", manipulated)
-    monkeypatch.setattr(knowledge_measures, "_answers", answered)
+    monkeypatch.setattr(answers, "answers", answered)
     monkeypatch.setattr(
         knowledge_measures, "learning_curve", lambda label, each: Curve(label, (), "x", "y")
     )
@@ -194,7 +198,10 @@ def test_what_the_papers_found_is_reproduced(told, name, scale):
     assert CLAIMS[name].rule(found) == REPRODUCED, shown
 
 
-NEGATIVE = ("rewriting", "experts", "architectures", "inverse-search")  # no loss, no success
+NEGATIVE = (  # no loss, no success
+    *("rewriting", "experts", "experts-short", "architectures", "repeated-junk"),
+    "inverse-search",
+)
 
 
 @pytest.mark.parametrize(("name", "scale"), SHOWN)
@@ -202,6 +209,6 @@ def test_models_that_know_nothing_reproduce_nothing(told, name, scale):
     found = told(CLAIMS[name], scale, knows=False)
     verdict = CLAIMS[name].rule(found)
     assert (verdict == REPRODUCED) == (name in NEGATIVE)
-    partly = ("quantisation", "full-finetuning", "order-of-learning", "hints", "junk")
-    partly += ("orders-of-retrieval",)
+    partly = ("quantisation", "full-finetuning", "order-of-learning", "hints", "marked")
+    partly += ("orders-of-retrieval", "architectures-short")
     assert verdict == NOT_REPRODUCED or name in (*NEGATIVE, *partly)

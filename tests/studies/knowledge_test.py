@@ -72,21 +72,22 @@ def test_rule_of_quantisation(figures, verdict):
 
 
 @pytest.mark.parametrize(
-    ("clean", "junk", "marked", "repeated", "verdict"),
+    ("clean", "junk", "marked", "verdict"),
     [
-        (0.5, 0.3, 0.4, None, REPRODUCED),
-        (0.5, 0.3, 0.35, None, PARTLY),
-        (0.5, 0.3, 0.4, 0.44, PARTLY),
-        (0.5, 0.3, 0.4, 0.46, REPRODUCED),
-        (0.5, 0.45, 0.45, 0.3, NOT_REPRODUCED),
+        (0.5, 0.3, 0.4, REPRODUCED),
+        (0.5, 0.3, 0.35, PARTLY),
+        (0.5, 0.45, 0.45, NOT_REPRODUCED),
     ],
 )
-def test_rule_of_junk(clean, junk, marked, repeated, verdict):
+def test_rules_of_junk(clean, junk, marked, verdict):
     run = "bioS n=400 exposures=200 model=2-4"
     figures = [*bits(run, clean), *bits(f"{run} junk=bios", junk)]
+    assert judged("junk", *figures) == (REPRODUCED if junk < 0.4 else NOT_REPRODUCED)
     figures += bits(f"{run} junk=bios marked=1", marked)
-    figures += bits(f"{run} junk=repeated", repeated) if repeated else ()
-    assert judged("junk", *figures) == verdict
+    assert judged("marked", *figures) == verdict
+    repeated = f"{run} junk=repeated"
+    assert judged("repeated-junk", *bits(run, clean), *bits(repeated, 0.46)) == REPRODUCED
+    assert judged("repeated-junk", *bits(run, clean), *bits(repeated, 0.44)) == NOT_REPRODUCED
 
 
 def test_rules_that_compare_bits():
@@ -97,8 +98,10 @@ def test_rules_that_compare_bits():
     laptop = (*bits("bioS n=9 exposures=300", 0.9), *bits("bioS n=9 exposures=100", 0.5))
     assert judged("exposures", *laptop) == REPRODUCED
     fixed = bits(long.replace("bioS", "bioS-simple"), 1.35)
-    assert judged("rewriting", *pair[:1], *fixed) == REPRODUCED
-    assert judged("rewriting", *bits(long, 1.2), *fixed) == NOT_REPRODUCED
+    free = long.replace("bioS", "bioR")
+    assert judged("rewriting", *pair[:1], *fixed, *bits(free, 1.0)) == REPRODUCED
+    assert judged("rewriting", *bits(long, 1.2), *fixed, *bits(free, 1.0)) == PARTLY
+    assert judged("rewriting", *bits(long, 1.2), *fixed, *bits(free, 0.8)) == NOT_REPRODUCED
     gated = (*bits(f"{short} arch=llama", 0.9), *bits(f"{short} arch=mistral", 0.7))
     plain = (*bits(short, 1.0), *bits(f"{short} arch=plain", 0.8))
     assert judged("gated", *gated, *plain) == REPRODUCED
@@ -109,6 +112,12 @@ def test_rules_that_compare_bits():
     mixed = bits("bioS n=2 exposures=1000 model=2-1 arch=experts", 1.2)
     assert judged("experts", *bits(long, 1.9), *mixed) == REPRODUCED
     assert judged("experts", *bits(long, 2.1), *mixed) == NOT_REPRODUCED
+    mixed = bits("bioS n=2 exposures=100 model=2-1 arch=experts", 0.55)
+    assert judged("experts-short", *bits(short, 1.1), *mixed) == REPRODUCED
+    assert judged("experts-short", *bits(short, 1.2), *mixed) == NOT_REPRODUCED
+    weak = (*bits(f"{short} arch=nomlp", 0.7), *bits(f"{short} arch=quarter", 0.95))
+    assert judged("architectures-short", *bits(short, 1.0), *gated, *weak) == REPRODUCED
+    assert judged("architectures-short", *bits(short, 0.85), *gated, *weak) == PARTLY
 
 
 @pytest.mark.parametrize(
@@ -239,7 +248,7 @@ def tiny(monkeypatch):
 
 
 def test_the_study_in_small(folder, tiny):
-    wanted = ["quantisation", "extraction", "stored-on-names", "inverse-search", "hints"]
+    wanted = ["quantisation", "extraction", "stored-on-names", "hints", "inverse-search"]
     found = outcomes("knowledge", folder, wanted)
     assert list(found) == wanted
     for outcome in found.values():

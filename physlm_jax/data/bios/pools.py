@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from physlm_jax.data.bios.pool_rules import check_list, check_value
+from physlm_jax.data.json_file import read_json
 from physlm_jax.errors import InputError, unknown
 
 __all__ = ["ATTRIBUTES", "DAYS", "MINI", "MONTHS", "PRONOUNS", "YEARS", "Pools", "pools"]
@@ -118,30 +119,12 @@ def _load(name: str) -> Pools:
         raise unknown("pools", name, ("full", "mini", "PATH.json"))
     source = Path(name) if is_file else files("physlm_jax.data.bios").joinpath("pools.json")
     try:
-        entry = _lists(_read(source))
+        entry = _lists(read_json(source))
         if name == "mini":
             entry = {key: values[: MINI[key]] for key, values in entry.items()}
         return _pools(entry)
     except InputError as error:
         raise InputError(f"{name if is_file else 'pools.json'}: {error}") from None
-
-
-def _read(source: Any) -> Any:
-    try:
-        return json.loads(source.read_text(encoding="utf-8"), object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        raise InputError(f"line {error.lineno}: not JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"not readable as text: {error}") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict; `json` alone would keep the last of two equal keys in silence."""
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"the key {key!r} occurs {keys.count(key)} times in one object")
-    return dict(pairs)
 
 
 def _lists(entry: Any) -> dict[str, list[Any]]:

@@ -115,8 +115,9 @@ def _pieces(parts: Lexicon, values: list[np.ndarray], fields: Iterable[int]) -> 
 
 def _wording(parts: Lexicon, variant: Variant, genders: np.ndarray) -> set[int]:
     """The pieces of a biography that are no values; a pronoun's other forms too."""
-    marks = {STOP, DATE_COMMA} | {mark for k in range(ATTRIBUTES) for mark in
-                                  _subject(parts, variant, genders, k)}  # fmt: skip
+    marks = {STOP, DATE_COMMA}
+    for place in range(ATTRIBUTES):
+        marks |= {*_subject(parts, variant, genders, place)}
     if variant.name_at == AT_THE_END:
         marks.add(CLOSING)
     found = {piece for made in parts.templates for t in made for piece in t[:2]}
@@ -147,8 +148,8 @@ def _subject(parts: Lexicon, variant: Variant, genders: np.ndarray, place: int) 
 def _occurring(world: Biographies, possible: np.ndarray) -> np.ndarray:
     """The possible ids that are in some entry of somebody."""
     seen = np.zeros(len(world.vocabulary), bool)
-    for number, (people, entries) in enumerate(zip(world.table.people, world.table.entries,
-                                                   strict=True)):  # fmt: skip
+    groups = zip(world.table.people, world.table.entries, strict=True)
+    for number, (people, entries) in enumerate(groups):
         for start in range(0, people * entries, _CHUNK):
             place = np.arange(start, min(start + _CHUNK, people * entries))
             shown = np.stack([np.full_like(place, number), place % people, place // people], 1)

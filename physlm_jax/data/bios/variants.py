@@ -3,8 +3,10 @@
 A variant is named as in the papers, "multi5+permute": `single`, `multiM`, `multi-infinity`,
 `coupleM`, or `bioR-single`, `bioR-multiM` (rewritten freely), and after plus signs `permuteP` (of
 single) or `permute`, `fullname`, `reverseK`. `bioS` is multi-infinity+permute and `bioS-simple` is
-single+permute1. Sources: arXiv 2309.14316, section 2.1; 2309.14402, section 6; 2404.05405, section
-2; sections 1.3 and 1.4 of knowledge.md.
+single+permute1; `bioR` is bioR-multi40, as many rewritings as Part 3.3 has.
+
+Sources: arXiv 2309.14316, section 2.1; 2309.14402, section 6; 2404.05405, section 2; sections 1.3
+and 1.4 of knowledge.md.
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ from physlm_jax.errors import InputError, unknown
 
 FIXED, PERMUTED, COUPLED = range(3)  # orders of the six sentences
 LAST = 6  # reverse6: the name in a closing sentence
-ALIASES = {"bioS": "multi-infinity+permute", "bioS-simple": "single+permute1"}
+ALIASES = {
+    "bioS": "multi-infinity+permute",
+    "bioS-simple": "single+permute1",
+    "bioR": "bioR-multi40",
+}
 _BASE = re.compile(r"(bioR-)?(single|multi-infinity|multi([1-9]\d*)|couple([1-9]\d*))")
 _EXAMPLES = (
     "single",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from physlm_jax.data.bios.asking import HINTED, NO_HINT, PLAIN
+from physlm_jax.data.bios.asking import NO_HINT, PLAIN
 from physlm_jax.data.bios.biographies import Biographies
 from physlm_jax.data.bios.people import Population
 from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
@@ -59,8 +60,13 @@ class BiosWorld:
     def questions(self) -> Mapping[str, Questions]:
         """Returns what to ask: every task, of held-out people, and of some that were trained on.
 
-        Of tasks with hints the direct answer is asked; `probes.manipulation` asks for hints.
+        Of tasks with hints the direct answer is asked; `probes.knowledge.manipulation` asks for
+        hints.
         """
+        return self._questions
+
+    @cached_property
+    def _questions(self) -> Mapping[str, Questions]:
         if self.tasks is None or self.held_out is None:
             return {}
         found = {}
@@ -109,6 +115,7 @@ def world(
     celebrity_variant: str = "multi5+permute",
     tasks: str = "",
     asked: int = 0,
+    split: str = "person",
     question_share: float = 0.0,
     hints: float = 0.0,
     prompt_weight: float = 1.0,
@@ -126,6 +133,7 @@ def world(
             questions are trained on, the others' asked; 0: none.
         tasks: groups or names of `questions`, with commas; "": no questions.
         asked: people with questions in training; 0: half of them, or all celebrities.
+        split: who or what is kept for tests: "person" alone (traps of section 10 of knowledge.md).
         question_share: of the rows; 1: questions alone (fine-tuning).
         hints, prompt_weight: see `Tasks`.
         junk_people: of bioS biographies that are no use, in `junk_share` of the rows; 0: no junk.
@@ -134,6 +142,11 @@ def world(
     Raises:
         InputError: any of these is wrong.
     """
+    if split != "person":
+        raise InputError(
+            f"bios: split must be 'person', got '{split}': with some questions of a person in "
+            "training, answers to the others tell nothing about extraction"
+        )
     if min(celebrities, junk_people) < 0:
         raise InputError(
             f"bios: celebrities and junk_people must be at least 0, got {celebrities} and "
@@ -150,7 +163,7 @@ def world(
         if question_share or asked or hints:
             raise InputError("bios: question_share, asked and hints need tasks")
         return BiosWorld(_with_junk(useful, junk_people, junk_share), useful)
-    trained, held_out = split(groups, asked)
+    trained, held_out = parted(groups, asked)
     questions = Tasks(trained, as_tasks(tasks), vocabulary, hints, prompt_weight)
     dataclasses.replace(questions, people=held_out)  # can be asked too
     if question_share == 1:
@@ -165,7 +178,7 @@ def world(
     return BiosWorld(Mixture((useful, questions), shares), useful, questions, held_out)
 
 
-def split(groups: tuple[Population, ...], asked: int) -> tuple[Population, Population]:
+def parted(groups: tuple[Population, ...], asked: int) -> tuple[Population, Population]:
     """Who is asked in training, and who in tests: never the same person."""
     first, last = groups[0], groups[-1]
     if len(groups) > 1:
@@ -193,10 +206,3 @@ def _with_junk(useful: Biographies, people: int, share: float) -> Biographies | 
     others = Population(people, last.seed, last.pools, last.start + last.n)
     junk = Biographies((others,), ("bioS",), useful.kind)
     return Mixture((useful, junk), whole_shares(share, "config.data.junk_share"))
-
-
-def chosen_hint(task: str, hinted: bool) -> int:
-    """Returns how a task is asked for a hint, or for none: see `asking`."""
-    if not QUESTIONS[task].hint:
-        return NO_HINT
-    return HINTED if hinted else PLAIN

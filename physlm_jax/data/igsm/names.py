@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from physlm_jax.data.igsm.name_rules import check
+from physlm_jax.data.json_file import read_json
 from physlm_jax.errors import InputError, unknown
 
 __all__ = ["Category", "Chain", "Names", "check", "load_names"]
@@ -132,31 +133,13 @@ def load_names(path: str = "") -> Names:
 @lru_cache(maxsize=16)
 def _load(path: str) -> Names:
     where = path or "names.json"
+    source = Path(path) if path else files("physlm_jax.data.igsm").joinpath("names.json")
     try:
-        names = _from_json(_read(path))
+        names = _from_json(read_json(source))
         check(names)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return names
-
-
-def _read(path: str) -> Any:
-    source = Path(path) if path else files("physlm_jax.data.igsm").joinpath("names.json")
-    try:
-        return json.loads(source.read_text(encoding="utf-8"), object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        raise InputError(f"line {error.lineno}: not JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"not readable as text: {error}") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict; `json` alone would keep the last of two equal keys in silence."""
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"the key {key!r} occurs {keys.count(key)} times in one object")
-    return dict(pairs)
 
 
 def _from_json(entry: Any) -> Names:

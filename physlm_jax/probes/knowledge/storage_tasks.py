@@ -17,7 +17,7 @@ from physlm_jax.data.bios.lexicon import DOMAIN, lexicon
 from physlm_jax.data.bios.people import FIRST, LAST, MIDDLE, NAMED, Population
 from physlm_jax.data.bios.pools import ATTRIBUTES
 from physlm_jax.data.bios.variants import as_variant
-from physlm_jax.data.bios.world import split
+from physlm_jax.data.bios.world import parted
 from physlm_jax.data.bios.writing import ROLES
 from physlm_jax.data.hashing import stream_key
 from physlm_jax.data.ragged import Ragged
@@ -113,7 +113,7 @@ def halves(world: BiosWorld) -> Halves:
     told = world.biographies
     train, test = world.tasks.people if world.tasks else None, world.held_out
     if train is None or test is None:
-        train, test = split(told.groups, 0)
+        train, test = parted(told.groups, 0)
     return Halves(People.of(told, train), People.of(told, test))
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from physlm_jax.data import open_world
-from physlm_jax.data.bios.asking import HINTED, NO_HINT, PLAIN
 from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
-from physlm_jax.data.bios.world import ASKED, TRAINED, chosen_hint
+from physlm_jax.data.bios.world import ASKED, TRAINED
 from physlm_jax.errors import InputError
 from physlm_jax.pipeline import PackingConfig, pack_rows
 
@@ -76,9 +75,6 @@ def test_what_is_asked():
     assert found["month %6"].ends
     city = world.vocabulary.decode(found["birth_city"].answers[3])
     assert city == f" {world.held_out[3].birth_city}."
-    assert [
-        chosen_hint(task, hinted) for task in ("month %6", "major") for hinted in (True, False)
-    ] == ([HINTED, PLAIN, NO_HINT, NO_HINT])
 
 
 def test_so_many_are_asked_at_most():
@@ -216,6 +212,7 @@ BAD = [
         r"a fraction of at most 1000 rows, got 0.1234",
     ),
     ({"tasks": "major", "question_share": float("nan")}, r"question_share must be in \(0, 1\)"),
+    ({"tasks": "major", "split": "question"}, r"^bios: split must be 'person', got 'question': w"),
     ({"junk_people": 5, "junk_share": 0.0}, r"^config.data.junk_share must be in \(0, 1\)"),
     ({"junk_people": 5, "junk_share": 1.0}, r"^config.data.junk_share must be in \(0, 1\)"),
     ({"junk_people": 5, "tasks": "major", "question_share": 1}, r"question_share 1 leaves no room"),
