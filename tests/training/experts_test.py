@@ -1,12 +1,7 @@
 """Training mixtures of experts: what is minimised, populations, Muon, meshes, FLOPs."""
 
 import importlib.util
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +10,7 @@ import pytest
 from checkpoint_test import bits
 from fit_test import small
 from step_test import numpy_batch, stepper
-from tiny import tiny
+from tiny import on_eight_devices, tiny
 
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
@@ -184,16 +179,7 @@ print("RESULT", json.dumps(found))
 
 def test_eight_devices_give_the_numbers_of_one():
     """Experts over 2 and 4 devices, beside data, fsdp and tensor; tokens are exchanged."""
-    env = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", EIGHT], env=env, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.split("RESULT")[1])
+    found = on_eight_devices(EIGHT)
     assert [devices for _, devices, _, _ in found.values()] == [1, 8, 8]
     shards = [shape for _, _, shape, _ in found.values()]  # of [layers, experts 4, 32, 32]
     assert shards == [[2, 4, 32, 32], [2, 2, 32, 16], [2, 1, 16, 32]]

@@ -1,14 +1,10 @@
 """A run goes on on any other mesh, straight into its shardings, with the same batches."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
-from tiny import tiny
+from tiny import on_eight_devices, tiny
 
 from physlm_jax.training.checkpoint import load_params
 from physlm_jax.training.loop import train
@@ -38,15 +34,7 @@ def losses(workdir):
 
 
 def test_four_by_two_goes_on_as_two_by_four_and_opens_on_one(tmp_path):
-    env = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    command = [sys.executable, "-c", CHAIN, str(tmp_path / "a"), str(tmp_path / "b")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shards = json.loads(done.stdout.split("RESULT")[1])
+    shards = on_eight_devices(CHAIN, tmp_path / "a", tmp_path / "b")
     assert shards == [[2, 32, 32], [2, 32, 32]]  # [layers, embed 32, hidden 128 / 4]
     train(tiny(model__width=32, batch=8), tmp_path / "one")
     for name in ("a", "b"):

@@ -1,16 +1,12 @@
 """Populations: every member is the run that it would be alone."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from checkpoint_test import bits
-from tiny import tiny
+from tiny import on_eight_devices, tiny
 
 from physlm_jax.errors import InputError
 from physlm_jax.training.checkpoint import load_params, load_run
@@ -156,14 +152,7 @@ for name, axes in {"members": (4, 1), "both": (2, 4), "rows": (1, 8)}.items():
 
 @pytest.mark.parametrize("members", ["", "optimizer.learning_rate=1e-2,5e-3,2e-3,1e-3"])
 def test_members_spread_over_devices_are_the_same(members, tmp_path):
-    env = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    command = [sys.executable, "-c", EIGHT, str(tmp_path), members]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-2000:]
+    on_eight_devices(EIGHT, tmp_path, members)
     train(tiny(population=4, batch=8, members=members), tmp_path / "one")
     one = read_rows(tmp_path / "one" / "metrics.jsonl")
     for name in ("members", "both", "rows"):

@@ -1,16 +1,10 @@
 """The train step: its loss against NumPy, its golden update, accumulation, padding, meshes."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import tiny
+from tiny import on_eight_devices, tiny
 
 from physlm_jax.data import open_world
 from physlm_jax.models import transformer
@@ -134,16 +128,7 @@ print("RESULT", json.dumps(found))
 
 
 def test_eight_devices_give_the_loss_of_one():
-    env = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", EIGHT], env=env, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.split("RESULT")[1])
+    found = on_eight_devices(EIGHT)
     assert [devices for _, devices, _ in found.values()] == [1, 8, 8, 8]
     shards = [shape for _, _, shape in found.values()]  # of [layers, embed 32, hidden 128]
     assert shards == [[2, 32, 128], [2, 32, 128], [2, 16, 64], [2, 4, 128]]

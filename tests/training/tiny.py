@@ -1,5 +1,12 @@
 """A run small enough for tests: a sub-grammar of 512 strings and a network of 2 x 16."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from physlm_jax.training.config import base, set_data
@@ -19,3 +26,20 @@ def tiny(**changes) -> ConfigDict:
     for key, value in changes.items():
         c.update_from_flattened_dict({key.replace("__", "."): value})
     return c
+
+
+def on_eight_devices(script: str, *arguments: object) -> Any:
+    """Runs a script with eight virtual CPU devices; returns what it prints as JSON after RESULT.
+
+    None for one that prints no such thing.
+    """
+    env = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = done.stdout.partition("RESULT")[2]
+    return json.loads(said) if said else None
