@@ -57,8 +57,8 @@ def plainly(error: Exception) -> InputError:
     """
     text = str(error).rpartition("InputError: ")[2]
     text = text.replace("\\n", " ").replace("\\'", "'").replace("\"'", "'")
-    if text.startswith("''"):
-        text = f"config has no key {text[1:]}".removesuffix("'")
+    if missing := re.fullmatch(r"""["']+(\w+)["']+\s*(.*?)["']?""", text):
+        text = f"config has no key '{missing[1]}' {missing[2]}"
     return InputError(" ".join(text.split()) or type(error).__name__)
 
 

@@ -53,6 +53,7 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.steps=many"), "steps"),
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.mesh.data=64"), "64 devices"),
         ((*TRAIN[:2], "--config=configs/nothing.py:x"), "nothing.py"),
+        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.data.foo=1"), "config has no key 'foo'"),
         (TRAIN[:2], "--config"),
         ((*TRAIN[:2], "--config=configs/lora.py:adapt,laptop"), "--config.base.run=FOLDER"),
         (
