@@ -32,6 +32,8 @@ class TransformerConfig:
         causal: decoder or encoder.  window: tokens that a token attends to, itself and those before
             it; 0: all.  parallel: attention and MLP read the same residual (NeoX).
         init_std: of all weights; maps into the residual stream get init_std / sqrt(2 L).
+        embedding_std: of token embeddings and learned positions; 0: init_std. Beside a small one, the
+            steps of Adam blur names together, and small models find no lookup, see docs/igsm.md.
         dtype: of activations ("float32", "bfloat16"); parameters and softmax are float32.
         unroll: layers per iteration of the scan, 0 for all (fastest, compiles slowest).
         remat: what the backward pass recomputes: "none", all but matrix products ("dots"), "full".
@@ -62,6 +64,7 @@ class TransformerConfig:
     causal: bool = True
     parallel: bool = False
     init_std: float = 0.02
+    embedding_std: float = 0.0
     dtype: str = "float32"
     unroll: int = 0
     remat: str = "none"
@@ -102,6 +105,9 @@ class TransformerConfig:
             raise InputError(
                 f"model.window must be 0 or a number of tokens of a causal model, got {self.window}"
             )
+        for field in ("init_std", "embedding_std"):
+            if not getattr(self, field) >= 0:
+                raise InputError(f"model.{field} must not be negative, got {getattr(self, field)}")
         self._check_experts()
 
     def _check_experts(self) -> None:

@@ -157,11 +157,10 @@ class Transformer(nnx.Module):
     def __init__(self, c: TransformerConfig, key: jax.Array) -> None:
         embed, places, blocks, out = jax.random.split(key, 4)
         self.c = c
-        self.embedding = parameter(
-            normal(embed, (c.vocab_size, c.width), c.init_std), "vocab", "embed"
-        )
+        std = c.embedding_std or c.init_std
+        self.embedding = parameter(normal(embed, (c.vocab_size, c.width), std), "vocab", "embed")
         self.positions = (
-            parameter(normal(places, (c.max_length, c.width), c.init_std), "position", "embed")
+            parameter(normal(places, (c.max_length, c.width), std), "position", "embed")
             if c.position == "learned"
             else None
         )

@@ -26,7 +26,7 @@ from physlm_jax.training.population import member_config
 from physlm_jax.training.step import abstract_base
 
 # fields of a network's configuration that say how it runs, not what it computes
-HOW = ("attention", "platform", "dtype", "unroll", "remat", "init_std")
+HOW = ("attention", "platform", "dtype", "unroll", "remat", "init_std", "embedding_std")
 
 
 @dataclasses.dataclass(frozen=True)

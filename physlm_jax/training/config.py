@@ -73,6 +73,7 @@ def base() -> ConfigDict:
     c.model.window = 0  # tokens that a token attends to; 0: all before it
     c.model.parallel = False
     c.model.init_std = 0.02
+    c.model.embedding_std = 0.0  # of tokens and learned positions; 0: init_std
     c.model.dtype = "float32"  # of activations
     c.model.unroll = 0  # layers per scan iteration; 0: all
     c.model.remat = "none"

@@ -309,12 +309,23 @@ def test_initial_residual_maps_are_scaled_by_depth():
         assert float(part["kernel"].std()) == pytest.approx(0.02 / 4, rel=0.02)
 
 
+def test_embeddings_may_begin_at_a_scale_of_their_own():
+    c = TransformerConfig(500, 64, layers=1, width=64, heads=4, position="learned")
+    wide = dataclasses.replace(c, embedding_std=0.5)
+    for config, std in ((c, 0.02), (wide, 0.5)):
+        params = transformer.init(config, jax.random.key(1))
+        for table in ("embedding", "positions"):
+            assert float(params[table].std()) == pytest.approx(std, rel=0.05)
+        assert float(params["blocks"]["mlp"]["up"]["kernel"].std()) == pytest.approx(0.02, rel=0.05)
+
+
 def test_mistakes_are_named():
     for change, message in (
         ({"norm": "layernrom"}, "did you mean 'layernorm'"),
         ({"kv_heads": 3}, "not a multiple of model.kv_heads"),
         ({"layers": 0}, "at least 1"),
         ({"attention": "flash"}, "attention"),
+        ({"embedding_std": -0.1}, "model.embedding_std must not be negative"),
     ):
         with pytest.raises(InputError, match=message):
             dataclasses.replace(SMALL, **change)
