@@ -32,8 +32,8 @@ class TransformerConfig:
         causal: decoder or encoder.  window: tokens that a token attends to, itself and those before
             it; 0: all.  parallel: attention and MLP read the same residual (NeoX).
         init_std: of all weights; maps into the residual stream get init_std / sqrt(2 L).
-        embedding_std: of token embeddings and learned positions; 0: init_std. Beside a small one, the
-            steps of Adam blur names together, and small models find no lookup, see docs/igsm.md.
+        embedding_std: of token embeddings and learned positions; 0: init_std. Where it is small,
+            the steps of Adam blur names into one another (docs/igsm.md).
         dtype: of activations ("float32", "bfloat16"); parameters and softmax are float32.
         unroll: layers per iteration of the scan, 0 for all (fastest, compiles slowest).
         remat: what the backward pass recomputes: "none", all but matrix products ("dots"), "full".

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from physlm_jax.data.igsm.names import Category, Chain, Names
 
 MIN_CATEGORIES = 2  # a chain of one layer has nothing that has something
-MIN_ITEMS = 4  # a layer of a problem may hold so many items of one sub-category
+MIN_ITEMS = 2  # a layer has at least so many; a Spec asks for as many as its widest layer
 FORBIDDEN = frozenset(["define", "as", "back", "so", "each"])  # as a word of a name, in any case
 # The words of the sentences themselves: forbidden as a whole name, in any case.
 _SENTENCES = """The number of each equals more than the sum and difference times as much

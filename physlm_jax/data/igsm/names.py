@@ -81,19 +81,28 @@ class Names:
         categories = (category for chain in self.chains for category in chain.categories)
         return tuple(dict.fromkeys(item for category in categories for item in category.items))
 
-    def select(self, chains: int = 0, subcategories: int = 0, items: int = 0) -> Names:
+    def select(
+        self, chains: int = 0, categories: int = 0, subcategories: int = 0, items: int = 0
+    ) -> Names:
         """Returns the names of a smaller world: the first so many of each, 0 for all.
 
         Args:
             chains: how many chains.
+            categories: how many categories of every chain, at least 2.
             subcategories: how many sub-categories of every category.
-            items: how many items of every sub-category, at least 4.
+            items: how many items of every sub-category, at least 2.
         Raises:
             InputError: there are not so many somewhere, or a count is below what `check` allows.
         """
         kept = tuple(
             replace(
-                chain, categories=tuple(_cut(c, subcategories, items) for c in chain.categories)
+                chain,
+                categories=tuple(
+                    _cut(category, subcategories, items)
+                    for category in _first(
+                        chain.categories, categories, "categories", f"chain {chain.name!r}"
+                    )
+                ),
             )
             for chain in _first(self.chains, chains, "chains", "the list")
         )

@@ -34,7 +34,8 @@ class Spec:
             (needs op; the operations are then any number).
         bins: allowed bins of the solution's template.
         depths, widths: layers, and items of a layer, that may be drawn; of 2, 3, 4.
-        chains, subcategories, items: the first so many of each in the lists of names; 0 for all.
+        chains, categories, subcategories, items: the first so many of each in the lists of names;
+            0 for all.
         names: a file of names; "" for the project's own.
 
     Source: arXiv 2407.20311, section 2.2 and appendix D.
@@ -48,6 +49,7 @@ class Spec:
     depths: tuple[int, ...] = _SIZES
     widths: tuple[int, ...] = _SIZES
     chains: int = 0
+    categories: int = 0
     subcategories: int = 0
     items: int = 0
     names: str = ""
@@ -95,7 +97,9 @@ class Spec:
     @cached_property
     def name_lists(self) -> Names:
         """The names that problems are told with."""
-        return load_names(self.names).select(self.chains, self.subcategories, self.items)
+        return load_names(self.names).select(
+            self.chains, self.categories, self.subcategories, self.items
+        )
 
     @cached_property
     def all_names(self) -> tuple[str, ...]:

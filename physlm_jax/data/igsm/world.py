@@ -115,6 +115,7 @@ def world(
     depths: Sequence[int] = (),
     widths: Sequence[int] = (),
     chains: int = -1,
+    categories: int = -1,
     subcategories: int = -1,
     items: int = -1,
     names: str = "",
@@ -134,7 +135,7 @@ def world(
     Args:
         spec: "med", "hard", "mini" or "mini-gpu".
         op_max, ip_max, op, depths, widths: replace the specification's; 0 or empty: leave them.
-        chains, subcategories, items: the same; -1: leave them.  names: a file of names.
+        chains, categories, subcategories, items: the same; -1: leave them.  names: a file of names.
         split: "train", problems of `train_bins`; "test", of the others; or "all".
         vocabulary: "items", "words" or the path of GPT-2's.  order: "pq" or "qp".
         retry_rate, retry_kind, retry_mask: see `Retry`.
@@ -159,7 +160,8 @@ def world(
     }
     changes |= {"widths": tuple(widths), "names": names}
     kept = {key: value for key, value in changes.items() if value}
-    counts = {"chains": chains, "subcategories": subcategories, "items": items}
+    counts = {"chains": chains, "categories": categories}
+    counts |= {"subcategories": subcategories, "items": items}
     kept |= {key: value for key, value in counts.items() if value >= 0}
     train, test = sides(train_bins)
     bins = {"all": ALL_BINS, "train": train, "test": test}[split]

@@ -76,7 +76,7 @@ def test_shares_of_lengths_and_letters():
     words = [word for name in (*names.items, *names.categories) for word in name.split()]
     assert all(word[0].isupper() and word[1:] == word[1:].lower() for word in words)
     assert sum("'s" in item for item in names.items) <= 6
-    first = names.select(1, 1, 8).items
+    first = names.select(chains=1, subcategories=1, items=8).items
     assert len(first) == 32 and not any(" " in item for item in first)
 
 
@@ -98,7 +98,11 @@ def test_select():
         for a, b in zip(old.categories, new.categories, strict=True):
             assert (a.name, a.labels[:3]) == (b.name, b.labels)
             assert tuple(group[:5] for group in a.subcategories[:3]) == b.subcategories
-    assert names.select() == names == names.select(4, 5, 20)
+    assert names.select() == names == names.select(4, 4, 5, 20)
+    smallest = names.select(chains=1, categories=2, subcategories=1, items=2)
+    assert [c.items for c in smallest.chains[0].categories] == [
+        c.subcategories[0][:2] for c in names.chains[0].categories[:2]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,9 @@ def test_select():
         ({"chains": -1}, r"-1 chains asked for"),
         ({"subcategories": 6}, r"^category 'Ship': 6 sub-categories asked for"),
         ({"items": 21}, r"^category 'Ship', sub-category 'Sailing Ships': 21 items asked for"),
-        ({"items": 3}, r"sub-category 'Sailing Ships': 3 items; at least 4 needed"),
+        ({"items": 1}, r"sub-category 'Sailing Ships': 1 items; at least 2 needed"),
+        ({"categories": 5}, r"^chain 'Voyage': 5 categories asked for, allowed are 0"),
+        ({"categories": 1}, r"^chain 'Voyage': 1 categories; at least 2 needed$"),
     ],
 )
 def test_select_refuses(counts, message):
@@ -197,8 +203,8 @@ def test_sizes():
     refused(r"^chain 'Street': 1 categories; at least 2 needed$", house)
     none = Category("Pet", (), ())
     refused(r"^chain 'Street', category 'Pet': 0 sub-categories; at least 1 needed$", house, none)
-    few = replace(pet, subcategories=(pet.items[:3],))
-    refused(r"category 'Pet', sub-category 'Only': 3 items; at least 4 needed$", house, few)
+    few = replace(pet, subcategories=(pet.items[:1],))
+    refused(r"category 'Pet', sub-category 'Only': 1 items; at least 2 needed$", house, few)
     refused(r"category 'Pet': 2 labels for 1 sub-cat", house, replace(pet, labels=("One", "Two")))
 
 

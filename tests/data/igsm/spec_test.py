@@ -62,7 +62,15 @@ def test_asking_again_needs_fixed_operations():
 
 
 @pytest.mark.parametrize(
-    "options", [{"chains": 5}, {"items": 3}, {"items": 21}, {"subcategories": -1}, {"chains": -2}]
+    "options",
+    [
+        {"chains": 5},
+        {"items": 3},
+        {"categories": 3},
+        {"items": 21},
+        {"subcategories": -1},
+        {"chains": -2},
+    ],
 )
 def test_sizes_of_the_lists_of_names(options):
     with pytest.raises(InputError):
@@ -161,13 +169,11 @@ def test_sides_of_the_world():
 
 
 def test_replaced_sizes():
-    world = igsm.world(
-        "hard", ip_max=14, depths=[2], widths=[3], chains=1, subcategories=2, items=5, op=4
-    )
+    world = igsm.world("hard", 0, 14, 4, [2], [3], chains=1, categories=3, subcategories=2, items=5)
     spec = world.spec
     assert (spec.op_max, spec.ip_max, spec.op) == (21, 14, 4)
     assert (spec.depths, spec.widths) == ((2,), (3,))
-    assert (spec.chains, spec.subcategories, spec.items) == (1, 2, 5)
+    assert (spec.chains, spec.categories, spec.subcategories, spec.items) == (1, 3, 2, 5)
     everything = igsm.world("mini", chains=0, subcategories=0, items=0).spec
     assert (everything.chains, everything.subcategories, everything.items) == (0, 0, 0)
 
