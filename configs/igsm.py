@@ -8,9 +8,9 @@ The argument is "world,scale" with optional ",key=value" settings:
                no templates are held out, since so short solutions have few (op = 1 has two)
          med   up to 15 operations and 20 instance parameters (iGSM-med)
          hard  up to 21 and 28 (iGSM-hard)
-  scale  laptop  mini alone, with four names of a kind and at most four instance parameters; loss of
-                 the solutions alone; Muon; 4 layers x 64, rows of whole problems; minutes on 2
-                 cores
+  scale  laptop  mini alone, with two kinds of things, two names of each and at most four instance
+                 parameters; loss of the solutions, hardly any of their letters; 4 layers x 64,
+                 rows of whole problems; a quarter of an hour of one core
          gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens
          paper   med and hard: GPT2-12-12 and the tokens of section 5.2's table (GPT-2's byte pairs
                  with vocabulary=FOLDER of yours; the words of names without)
@@ -90,12 +90,13 @@ def _tune(c: ConfigDict, world: str, scale: str, how: str) -> None:
 
 
 def _laptop(c: ConfigDict, world: str) -> None:
+    """What finds the lookup of a number by a name within minutes, see docs/igsm.md."""
     del world
-    c.model.layers, c.model.width, c.model.heads, c.model.init_std = 4, 64, 4, 0.05
-    c.pipeline.length, c.pipeline.mode, c.batch, c.steps = 192, "best_fit", 8, 2000
+    c.model.layers, c.model.width, c.model.heads, c.model.tied = 4, 64, 2, False
+    c.model.init_std, c.model.embedding_std = 0.125, 0.05
+    c.pipeline.length, c.pipeline.mode, c.batch, c.steps = 192, "best_fit", 8, 12_000
     c.pipeline.rows_per_block = 8
-    c.optimizer.kind, c.optimizer.beta1 = "muon", 0.95
-    c.optimizer.learning_rate, c.optimizer.warmup = 4e-3, 50
+    c.optimizer.learning_rate, c.optimizer.warmup = 1.5e-3, 50
     _optimizer(c, 0.05)
     c.eval.rows = 64
 
@@ -159,8 +160,9 @@ def _data(c: ConfigDict, world: str, scale: str, chosen: dict[str, str]) -> None
         retry_mask=chosen["mask"],
         longest=c.pipeline.length,
     )
-    if scale == "laptop":  # short problems with few names, and their solutions alone are learned
-        small = {"ip_max": 4, "widths": (2,), "items": 4, "prompt_weight": 0.0}
+    if scale == "laptop":  # short problems with few names, and what is to be computed is learned
+        small = {"ip_max": 4, "widths": (2,), "categories": 2, "items": 2}
+        small |= {"prompt_weight": 0.0, "symbol_weight": 0.05}
         set_data(c, "igsm", **{k: v for k, v in c.data.items() if k != "world"}, **small)
 
 

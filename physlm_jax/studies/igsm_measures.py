@@ -41,9 +41,9 @@ Trained = Mapping[str, tuple[Run, ...]]
 COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
 # Letters of symbols are nearly uniform, and the likeliest one is the same every time, which small
 # models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
-TEMPERATURE = {"laptop": 0.3, "gpu": 0.0, "paper": 0.0}
+TEMPERATURE = {"laptop": 0.6, "gpu": 0.0, "paper": 0.0}
 PROBE = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
-    "laptop": {"steps": 200, "batch": 24, "fresh": 100, "count": 512},
+    "laptop": {"steps": 500, "batch": 24, "fresh": 100, "count": 512, "learning_rate": 1e-2},
     "gpu": {"steps": 3000, "batch": 64, "fresh": 3000, "count": 1024},
     "paper": {"steps": 100_000, "batch": 256, "fresh": 100_000, "count": 4096},
 }
