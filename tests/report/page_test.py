@@ -125,6 +125,17 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_claims_of_one_paper_stand_together_under_its_name():
+    found = [outcome(id=i, paper=paper) for i, paper in (("a", "P1"), ("b", "P2"), ("c", "P1"))]
+    html = page.render(found)
+    assert [(name, [o.id for o in group]) for name, group in page.by_paper(found)] == [
+        ("P1", ["a", "c"]),
+        ("P2", ["b"]),
+    ]
+    places = [html.index(text) for text in (">P1<", 'id="s-laptop-a"', 'id="s-laptop-c"', ">P2<")]
+    assert places == sorted(places)
+
+
 def test_claims_without_a_file_appear_as_not_run():
     claim = Claim(
         "other",
