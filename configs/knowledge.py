@@ -22,8 +22,8 @@ The argument is "variant,scale" with optional ",key=value" settings:
   tasks      questions on half of the people (or on all celebrities), of groups or names:
              extraction, partial, dual, classification, comparison, inverse; several by "/"
   mixed      share of rows with questions, trained together with biographies from scratch
-  tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding:
-             questions alone, from the run without tasks
+  tune       full, or ranks "r-r2" of the adapters of query and value, and of the embedding (0:
+             none): questions alone, from the run without tasks
   bidirectional  1: no causal mask, masked words are predicted (Part 3.1's control)
   output     1: the adapter of the embedding also changes the output map that is tied to it (the
              papers do not say); else words that biographies never have cannot be said
@@ -275,9 +275,10 @@ def _size(c: ConfigDict, model: str) -> None:
     c.model.layers, c.model.heads, c.model.width = layers, heads, 64 * heads
 
 
-def _pair(text: str, form: str) -> tuple[int, int]:
+def _pair(text: str, form: str, least: int = 1) -> tuple[int, int]:
+    """Two whole numbers, the first at least 1, the second at least `least`."""
     first, _, second = text.partition("-")
-    if not (first.isdigit() and second.isdigit() and int(first) and int(second)):
+    if not (first.isdigit() and second.isdigit() and int(first) and int(second) >= least):
         raise InputError(f"{WHERE}: {form}, got '{text}'")
     return int(first), int(second)
 
@@ -378,11 +379,12 @@ def _tune(c: ConfigDict, scale: str, how: str, output: bool) -> None:
         _blocks(c)
     if how == "full":
         return
-    rank, of_embedding = _pair(how, "tune must be full or ranks r-r2, like 8-128")
+    rank, of_embedding = _pair(how, "tune must be full or ranks r-r2, like 8-128", least=0)
     style = "alpha=4, scale=constant, init=zero_down"
-    matrices = f"attention/(query|value): rank={rank}, {style}"
-    tied = ", tied=True" if output else ""
-    c.lora = f"{matrices}; ^embedding$: rank={of_embedding}, {style}{tied}"
+    c.lora = f"attention/(query|value): rank={rank}, {style}"
+    if of_embedding:
+        tied = ", tied=True" if output else ""
+        c.lora += f"; ^embedding$: rank={of_embedding}, {style}{tied}"
 
 
 def sweep() -> list[dict[str, object]]:

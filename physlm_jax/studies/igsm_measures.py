@@ -42,7 +42,7 @@ COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
 # Letters of symbols are nearly uniform, and the likeliest one is the same every time, which small
 # models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
 TEMPERATURE = {"laptop": 0.6, "gpu": 0.0, "paper": 0.0}
-PROBE = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
+PROBE: dict[str, dict[str, Any]] = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {"steps": 500, "batch": 24, "fresh": 100, "count": 512, "learning_rate": 1e-2},
     "gpu": {"steps": 3000, "batch": 64, "fresh": 3000, "count": 1024},
     "paper": {"steps": 100_000, "batch": 256, "fresh": 100_000, "count": 4096},
@@ -311,8 +311,7 @@ def variables(tasks: Sequence[str], layers: Sequence[int] = (-1,)) -> Any:
 def _probed(
     run: Run, scale: str, settings: variables_probe.Settings, untrained: bool
 ) -> dict[str, Any]:
-    sizes: dict[str, Any] = PROBE[scale]
-    chosen = dataclasses.replace(settings, untrained=untrained, **sizes)
+    chosen = dataclasses.replace(settings, untrained=untrained, **PROBE[scale])
     return variables_probe.measure(run, chosen).data["tasks"]
 
 

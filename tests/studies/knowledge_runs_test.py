@@ -99,6 +99,8 @@ def test_slices_of_large_batches_and_models():
     assert large.model.remat == "dots" and load("bioS,paper,model=6-20").mesh.fsdp == 1
     assert load("bioS,paper,n=50000,exposures=100").topology == "v5e:2x2"  # batches of 12
     assert load("bioS,paper,arch=experts").mesh.expert == 4
+    assert load("single,laptop,tasks=extraction,tune=8-16").lora.count("rank=") == 2
+    assert "embedding" not in load("single,laptop,tasks=extraction,tune=8-0").lora
     tuned = load("single,paper,model=12-32,tasks=extraction,tune=full")
     assert tuned.mesh.fsdp == 16 and tuned.batch % 16 == 0
 

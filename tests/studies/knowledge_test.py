@@ -138,6 +138,22 @@ def test_rule_of_extraction(single, rich, known, verdict):
     assert judged("extraction", *figures) == verdict
 
 
+@pytest.mark.parametrize(
+    ("both", "small", "large", "verdict"),
+    [
+        (45, 10, 14, REPRODUCED),
+        (23, 10, 14, PARTLY),  # 9 points above the larger rank
+        (45, 10, 21, PARTLY),  # the rank of query and value matters
+        (23, 2, 14, NOT_REPRODUCED),
+    ],
+)
+def test_rule_of_the_embedding_s_rank(both, small, large, verdict):
+    run = "multi5+permute tasks=extraction tune="
+    ranks = {"8-16": both, "8-0": small, "16-0": large}
+    figures = [f for r, v in ranks.items() for f in percents(run + r, mean=v)]
+    assert judged("embedding-rank", *figures) == verdict
+
+
 def test_rules_of_questions():
     run = "single tasks=extraction tune=full"
     trained = percents(run, "baseline", trained=99)
