@@ -50,6 +50,18 @@ def test_rule_of_accuracy(figures, verdict):
     assert CLAIMS["accuracy"].rule(Measurement(figures)) == verdict
 
 
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        (measured(op1=99, op2=80, op3=60, op4=30, op5=2), REPRODUCED),
+        (measured(op1=99, op2=80, op3=60, op4=29, op5=2), NOT_REPRODUCED),
+        (measured("med", {"op=15": 99, "op=20": 92}, op15=96, op20=89), REPRODUCED),
+    ],
+)
+def test_rule_of_more_operations(figures, verdict):
+    assert CLAIMS["more-operations"].rule(Measurement(figures)) == verdict
+
+
 def test_rule_of_shortest_solutions():
     rule = CLAIMS["shortest-solutions"].rule
     low = [Figure("mini, op=1, unnecessary_op", 0.05), Figure("mini, reask4, unnecessary_op", 3)]
@@ -165,7 +177,7 @@ def test_the_study_in_small(tmp_path, monkeypatch):
     found = outcomes("igsm", tmp_path, offered)
     for outcome in found.values():
         assert Outcome.from_json(outcome.to_json()) == outcome
-    assert list(found) == ["accuracy", "shortest-solutions", "variables", "retry-counts"]
+    assert list(found) == offered and {"accuracy", "more-operations", "variables"} <= {*offered}
     accuracy = found["accuracy"].measurement
     assert accuracy.figures[0].label == "mini, law" and accuracy.figures[0].n == 16
     assert accuracy.exhibits[0].rows[0][1].endswith("(n=16)")
