@@ -53,8 +53,8 @@ def test_rule_of_accuracy(figures, verdict):
 @pytest.mark.parametrize(
     ("figures", "verdict"),
     [
-        (measured(op1=99, op2=80, op3=60, op4=30, op5=2), REPRODUCED),
-        (measured(op1=99, op2=80, op3=60, op4=29, op5=2), NOT_REPRODUCED),
+        (measured(op4=30, op5=2, op3=60), REPRODUCED),
+        (measured(op4=29, op5=2, op3=60), NOT_REPRODUCED),
         (measured("med", {"op=15": 99, "op=20": 92}, op15=96, op20=89), REPRODUCED),
     ],
 )
@@ -181,5 +181,7 @@ def test_the_study_in_small(tmp_path, monkeypatch):
     accuracy = found["accuracy"].measurement
     assert accuracy.figures[0].label == "mini, law" and accuracy.figures[0].n == 16
     assert accuracy.exhibits[0].rows[0][1].endswith("(n=16)")
+    beyond = [f.label for f in found["more-operations"].measurement.figures]
+    assert beyond == ["mini, op=4", "mini, op=5", "mini, op=3"]
     labels = [f.label for f in found["variables"].measurement.figures]
     assert "mini, can_next/-1/law, untrained" in labels
