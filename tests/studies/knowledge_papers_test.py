@@ -121,6 +121,8 @@ def answer(run, task):
         return 0.868
     if "mixed" in name:
         return 0.966 * share_of(run, run.step, 70)
+    if name.endswith(("tune=8-0", "tune=16-0")):  # no adapter of the embedding: in words alone
+        return 0.5
     if "dual" in name:
         return FAILED[variant].get(task, 0.98)
     return EXTRACTED.get(variant, 0.966)
@@ -210,5 +212,5 @@ def test_models_that_know_nothing_reproduce_nothing(told, name, scale):
     verdict = CLAIMS[name].rule(found)
     assert (verdict == REPRODUCED) == (name in NEGATIVE)
     partly = ("quantisation", "full-finetuning", "order-of-learning", "hints", "marked")
-    partly += ("orders-of-retrieval", "architectures-short")
+    partly += ("orders-of-retrieval", "architectures-short", "embedding-rank")
     assert verdict == NOT_REPRODUCED or name in (*NEGATIVE, *partly)
