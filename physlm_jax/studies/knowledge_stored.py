@@ -28,8 +28,9 @@ def _by_embedding(m: Measurement) -> str:
     """With an adapter of the embedding far better; more rank elsewhere does not make up for it."""
     found = {label.partition("tune=")[2]: value for label, value in means(m).items()}
     small, large = found.pop("8-0"), found.pop("16-0")
-    better = [v >= max(small, large) + 10 for v in found.values()]
-    return decide(*better, abs(large - small) < 10)
+    with_it = [*found.values()]
+    better = [v >= max(small, large) + 10 for v in with_it]
+    return decide(*better, *(2 * abs(large - small) < v - small for v in with_it))
 
 
 def _in_turn(m: Measurement) -> str:
@@ -141,7 +142,8 @@ STORED = (
         metric="whole answers exactly right, people whose questions were never trained on",
         rule=_by_embedding,
         rule_text="At least 10 points better with the embedding's adapter than with query and "
-        "value of either rank alone; these two less than 10 points apart.",
+        "value of either rank alone; the larger of these ranks changes less than half of what the "
+        "embedding's adapter adds.",
         scales=ALL_SCALES,
         runs=measures.runs(
             laptop=_ranks("8-16", "8-0", "16-0"),

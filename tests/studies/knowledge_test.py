@@ -143,8 +143,9 @@ def test_rule_of_extraction(single, rich, known, verdict):
     [
         (45, 10, 14, REPRODUCED),
         (23, 10, 14, PARTLY),  # 9 points above the larger rank
-        (45, 10, 21, PARTLY),  # the rank of query and value matters
+        (45, 10, 28, PARTLY),  # the rank of query and value matters
         (23, 2, 14, NOT_REPRODUCED),
+        (1, 1, 1, NOT_REPRODUCED),
     ],
 )
 def test_rule_of_the_embedding_s_rank(both, small, large, verdict):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from physlm_jax.data.igsm.names import Category, Chain, Names
 
 MIN_CATEGORIES = 2  # a chain of one layer has nothing that has something
-MIN_ITEMS = 2  # a layer has at least so many; a Spec asks for as many as its widest layer
+MIN_ITEMS = 4  # a layer of a problem may hold so many items of one sub-category
+MIN_CHOSEN = 2  # of lists cut for narrower layers: the narrowest
 FORBIDDEN = frozenset(["define", "as", "back", "so", "each"])  # as a word of a name, in any case
 # The words of the sentences themselves: forbidden as a whole name, in any case.
 _SENTENCES = """The number of each equals more than the sum and difference times as much
@@ -30,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*('s)?")
 _OWNS = "'s "  # between the two names of a quantity, and rarely inside a name
 
 
-def check(names: Names) -> None:
+def check(names: Names, items: int = MIN_ITEMS) -> None:
     """Raises if the names break a rule; returns nothing.
 
     The rules: at least one chain, 2 categories a chain, one sub-category a category, 4 items a
@@ -40,6 +41,8 @@ def check(names: Names) -> None:
     within a chain; no phrase "X's Y", X an item and Y an item or category of a later layer, that
     can be read as another such phrase.
 
+    Args:
+        items: the fewest of a sub-category.
     Raises:
         InputError: a rule is broken; the message names the chain, category, sub-category and name.
     """
@@ -50,7 +53,7 @@ def check(names: Names) -> None:
         (category.name, _place(chain)) for chain in names.chains for category in chain.categories
     )
     for chain in names.chains:
-        _check_sizes(chain)
+        _check_sizes(chain, items)
         named = list(_named(chain))
         for name, where in named:
             _check_form(name, where)
@@ -73,7 +76,7 @@ def _named(chain: Chain) -> Iterator[tuple[str, str]]:
                 yield item, _place(chain, category, label)
 
 
-def _check_sizes(chain: Chain) -> None:
+def _check_sizes(chain: Chain, items: int) -> None:
     _at_least(MIN_CATEGORIES, len(chain.categories), "categories", _place(chain))
     for category in chain.categories:
         where = _place(chain, category)
@@ -84,7 +87,7 @@ def _check_sizes(chain: Chain) -> None:
                 f"{len(category.subcategories)} sub-categories"
             )
         for label, group in zip(category.labels, category.subcategories, strict=True):
-            _at_least(MIN_ITEMS, len(group), "items", _place(chain, category, label))
+            _at_least(items, len(group), "items", _place(chain, category, label))
 
 
 def _at_least(needed: int, got: int, what: str, where: str) -> None:

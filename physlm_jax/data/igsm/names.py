@@ -25,7 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from physlm_jax.data.igsm.name_rules import check
+from physlm_jax.data.igsm.name_rules import MIN_CHOSEN, check
 from physlm_jax.data.json_file import read_json
 from physlm_jax.errors import InputError, unknown
 
@@ -98,16 +98,17 @@ class Names:
             replace(
                 chain,
                 categories=tuple(
-                    _cut(category, subcategories, items)
-                    for category in _first(
-                        chain.categories, categories, "categories", f"chain {chain.name!r}"
-                    )
+                    _cut(c, subcategories, items) for c in _of_chain(chain, categories)
                 ),
             )
             for chain in _first(self.chains, chains, "chains", "the list")
         )
-        check(selected := Names(kept))
+        check(selected := Names(kept), items=MIN_CHOSEN)
         return selected
+
+
+def _of_chain(chain: Chain, count: int) -> tuple[Category, ...]:
+    return _first(chain.categories, count, "categories", f"chain {chain.name!r}")
 
 
 def _cut(category: Category, subcategories: int, items: int) -> Category:

@@ -160,8 +160,12 @@ def world(
     }
     changes |= {"widths": tuple(widths), "names": names}
     kept = {key: value for key, value in changes.items() if value}
-    counts = {"chains": chains, "categories": categories}
-    counts |= {"subcategories": subcategories, "items": items}
+    counts = {
+        "chains": chains,
+        "categories": categories,
+        "subcategories": subcategories,
+        "items": items,
+    }
     kept |= {key: value for key, value in counts.items() if value >= 0}
     train, test = sides(train_bins)
     bins = {"all": ALL_BINS, "train": train, "test": test}[split]

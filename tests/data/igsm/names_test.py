@@ -203,8 +203,8 @@ def test_sizes():
     refused(r"^chain 'Street': 1 categories; at least 2 needed$", house)
     none = Category("Pet", (), ())
     refused(r"^chain 'Street', category 'Pet': 0 sub-categories; at least 1 needed$", house, none)
-    few = replace(pet, subcategories=(pet.items[:1],))
-    refused(r"category 'Pet', sub-category 'Only': 1 items; at least 2 needed$", house, few)
+    few = replace(pet, subcategories=(pet.items[:3],))
+    refused(r"category 'Pet', sub-category 'Only': 3 items; at least 4 needed$", house, few)
     refused(r"category 'Pet': 2 labels for 1 sub-cat", house, replace(pet, labels=("One", "Two")))
 
 
