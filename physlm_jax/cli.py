@@ -96,10 +96,7 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     """
 
     def guarded(argv: list[str]) -> int:
-        show_messages(Place())
-        keep_freed_memory()
-        silence_absent_tpu()
-        cache_compilations()
+        prepare()
         try:
             job = find_job()
         except InputError as error:
@@ -110,6 +107,14 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         app.run(guarded, flags_parser=parse)
     except InputError as error:
         sys.exit(fail(error))
+
+
+def prepare() -> None:
+    """Sets a process up: messages, memory, devices, compilation cache."""
+    show_messages(Place())
+    keep_freed_memory()
+    silence_absent_tpu()
+    cache_compilations()
 
 
 def find_job() -> Job | None:

@@ -3,7 +3,8 @@
 python -m physlm_jax.reproduce --study=cfg --scale=laptop
 python -m physlm_jax.reproduce --study=cfg --scale=laptop --claims=generation-accuracy --seeds=3
 
-Finished runs are reused; a run that was stopped goes on.
+Finished runs are reused; a run that was stopped goes on. Small models leave most of a second core
+idle: --jobs=2 halves the time on two.
 """
 
 import shlex
@@ -20,6 +21,11 @@ SCALE = flags.DEFINE_enum(
 )
 CLAIMS = flags.DEFINE_list("claims", [], "Ids or tags of claims, with commas; default all.")
 SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each configuration, for the error bars.")
+JOBS = flags.DEFINE_integer(
+    "jobs",
+    1,
+    "On processors: how many runs and claims at a time, each with its share of the cores.",
+)
 RUNS = flags.DEFINE_string("runs", "runs", "Folder of the runs.")
 RESULTS = flags.DEFINE_string("results", "results", "Folder of the ledger.")
 PAGE = flags.DEFINE_string(
@@ -39,7 +45,8 @@ def main(argv: list[str]) -> int:
 
     from physlm_jax.report import ledger, page
     from physlm_jax.report.summary import summary_lines, table_lines
-    from physlm_jax.studies.running import Stopped, reproduce
+    from physlm_jax.studies.running import reproduce
+    from physlm_jax.studies.trained import Stopped
 
     first = jax.process_index() == 0
     command = shlex.join(["python", "-m", "physlm_jax.reproduce", *sys.argv[1:]])
@@ -52,6 +59,8 @@ def main(argv: list[str]) -> int:
             runs=Path(RUNS.value),
             keep=lambda outcome: ledger.write(RESULTS.value, outcome) if first else None,
             command=command,
+            jobs=JOBS.value,
+            prepare=cli.prepare,
         )
     except Stopped:
         if first:

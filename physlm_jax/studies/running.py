@@ -1,37 +1,27 @@
-"""Runs claims: trains what is missing, reuses what is finished, measures, judges, keeps the ledger.
+"""Tests claims: what they need is trained, then they are measured and judged.
 
 Nothing here knows a study: a claim names the configurations it needs and brings its measurement.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
-from ml_collections import ConfigDict
 
 from physlm_jax import studies
 from physlm_jax.errors import InputError, unknown
-from physlm_jax.models import transformer
 from physlm_jax.studies import claim as claims
 from physlm_jax.studies.claim import Claim, Outcome
-from physlm_jax.training import config as configs
-from physlm_jax.training.checkpoint import Checkpoints, Run, load_run
-from physlm_jax.training.loop import train
-from physlm_jax.training.plan import make_plan
-from physlm_jax.training.population import seeds as seed_keys
-from physlm_jax.training.workdir import claim_workdir
+from physlm_jax.studies.tasks import Task, perform
+from physlm_jax.studies.trained import base_of, finished, with_bases
 
 LOG = logging.getLogger(__name__)
-TOGETHER = 100_000_000  # parameters of a population, all members together
-
-
-class Stopped(Exception):
-    """A run was asked to stop (SIGTERM) and has saved where it is."""
 
 
 def choose(study: str, wanted: Sequence[str]) -> list[Claim]:
@@ -48,139 +38,6 @@ def choose(study: str, wanted: Sequence[str]) -> list[Claim]:
     return [c for c in known if not wanted or {c.id, *c.tags} & set(wanted)]
 
 
-def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> tuple[Run, ...]:
-    """Returns the finished runs of a configuration, trained now where they are not there yet.
-
-    What is missing is trained as one population where the models are small. A configuration whose
-    `base.run` is "@<argument>" starts, seed by seed, from the runs of that argument, which are
-    trained first.
-
-    Args:
-        argument: of `configs/<study>.py`; runs live in folders of that name under `folder`.
-        seeds: of the parameters and of the training data (and of a world's facts).
-    Raises:
-        InputError: a folder belongs to another configuration.
-        Stopped: training was asked to stop; the same call goes on.
-    """
-    config = _load(study, argument)
-    if config.base.run.startswith("@"):
-        finished(study, config.base.run[1:], seeds, folder)
-    places = folder / study
-    missing = [s for s in seeds if _place(places, _name(argument), s, config.steps) is None]
-    for group in _groups(missing, _at_once(config), lambda s: _base(places, config, s)):
-        name = f"seed-{group[0]}" if len(group) == 1 else f"seeds-{group[0]}-{group[-1]}"
-        workdir = places / f"{_name(argument)}_{name}"
-        LOG.info("training %s, %s, in %s", argument, name.replace("-", " ", 1), workdir)
-        if train(_configured(places, argument, group), workdir) is None:
-            raise Stopped(argument)
-    return tuple(_opened(places, argument, seed) for seed in seeds)
-
-
-def _load(study: str, argument: str) -> ConfigDict:
-    return configs.load(f"configs/{study}.py:{argument}")
-
-
-def _name(argument: str) -> str:
-    """Of the folders of an argument's runs."""
-    return "_".join(re.sub(r"[^\w.,-]", "-", argument.replace("/", ".")).split(","))
-
-
-def _configured(places: Path, argument: str, group: Sequence[int]) -> ConfigDict:
-    """The configuration of the runs of some seeds, as one population if there are several."""
-    config = _load(places.name, argument)
-    base, first, last = _base(places, config, group[0]), group[0], group[-1]
-    keys = seed_keys(config)
-    config.update_from_flattened_dict(dict.fromkeys(keys, first))
-    config.population = len(group)
-    if base is None:
-        return config
-    workdir, member = base
-    config.base.run = str(workdir)
-    if len(group) == 1:
-        config.base.member = -1 if member is None else member
-    else:  # members of one population, so that `member` is a number
-        varied = {**dict.fromkeys(keys, first), "base.member": member or 0}
-        config.members = ";".join(f"{k}={v}..{v + last - first}" for k, v in varied.items())
-    return config
-
-
-def _base(places: Path, config: ConfigDict, seed: int) -> tuple[Path, int | None] | None:
-    """The finished run that a seed's run starts from, and which member of it; None: none."""
-    if not config.base.run.startswith("@"):
-        return None
-    argument = config.base.run[1:]
-    return _place(places, _name(argument), seed, _load(places.name, argument).steps)
-
-
-def _opened(places: Path, argument: str, seed: int) -> Run:
-    """The run of a seed, once it is sure that its folder is of this configuration."""
-    steps = _load(places.name, argument).steps
-    place = _place(places, _name(argument), seed, steps)
-    assert place is not None
-    workdir, member = place
-    first, last = _numbers(workdir)
-    claim_workdir(workdir, _configured(places, argument, range(first, last + 1)))
-    return load_run(workdir, steps, member)
-
-
-def _at_once(config: ConfigDict) -> int:
-    """How many runs of a configuration to train as one population."""
-    return max(1, TOGETHER // transformer.parameter_count(make_plan(config).program.model))
-
-
-def _groups(
-    seeds: Sequence[int],
-    most: int,
-    base: Callable[[int], tuple[Path, int | None] | None] = lambda seed: None,
-) -> list[list[int]]:
-    """Seeds that follow one another, at most so many together, from one population if from any."""
-    groups: list[list[int]] = []
-    for seed in seeds:
-        last = groups[-1] if groups else []
-        if (
-            last
-            and len(last) < most
-            and seed == last[-1] + 1
-            and _mates(base(last[-1]), base(seed))
-        ):
-            last.append(seed)
-        else:
-            groups.append([seed])
-    return groups
-
-
-def _mates(a: tuple[Path, int | None] | None, b: tuple[Path, int | None] | None) -> bool:
-    """True if both have no base, or neighbours in one population."""
-    if a is None or b is None:
-        return a is b
-    return a[0] == b[0] and a[1] is not None and b[1] == a[1] + 1
-
-
-def _place(folder: Path, name: str, seed: int, steps: int) -> tuple[Path, int | None] | None:
-    """The folder of a seed's finished run, and which member of it it is."""
-    for workdir in sorted(folder.glob(f"{name}_seed*-*")):
-        first, last = _numbers(workdir)
-        if first <= seed <= last and _is_finished(workdir, steps):
-            return workdir, None if first == last else seed - first
-    return None
-
-
-def _numbers(workdir: Path) -> tuple[int, int]:
-    """First and last seed in the name of a folder."""
-    numbers = [int(n) for n in workdir.name.rpartition("_")[2].split("-")[1:]]
-    return numbers[0], numbers[-1]
-
-
-def _is_finished(workdir: Path, steps: int) -> bool:
-    if not (workdir / "checkpoints" / str(steps)).is_dir():
-        return False
-    checkpoints = Checkpoints(workdir)
-    try:
-        return steps in checkpoints.steps()
-    finally:
-        checkpoints.close()
-
-
 def needs_accelerator(scale: str) -> bool:
     """True if runs of this scale would take days on the devices of this machine."""
     return scale != "laptop" and jax.default_backend() == "cpu"
@@ -195,8 +52,10 @@ def reproduce(
     runs: Path,
     keep: Callable[[Outcome], object],
     command: str,
+    jobs: int = 1,
+    prepare: Callable[[], None] | None = None,
 ) -> list[Outcome]:
-    """Tests claims of a study at a scale, one after the other.
+    """Tests claims of a study at a scale.
 
     Args:
         wanted: ids or tags of claims; none for all.
@@ -204,35 +63,97 @@ def reproduce(
         runs: folder in which runs are trained and found again.
         keep: called with each outcome as soon as there is one.
         command: what to type to repeat this, for the provenance.
+        jobs: runs and claims at a time, each in a process of its own if several.
+        prepare: called in each of these at its start.
     Returns:
         An outcome per claim; 'not run', with the reason, where the scale is not offered or needs
         an accelerator that is not there.
     """
     if seeds < 1:
         raise InputError(f"--seeds must be at least 1, got {seeds}")
-    outcomes = []
-    for claim in choose(study, wanted):
-        if scale not in claim.scales:
-            reason = f"not offered at this scale (only at: {', '.join(claim.scales)})"
-            outcomes.append(claims.not_run(claim, study, scale, reason))
+    _check_jobs(jobs)
+    chosen = choose(study, wanted)
+    untested = {c.id: _untested(c, study, scale) for c in chosen}
+    outcomes = {id_: outcome for id_, outcome in untested.items() if outcome}
+    asked = [c for c in chosen if c.id not in outcomes]
+    spent: dict[str, float] = {}  # seconds of training, told by the first claim that needs the run
+    todo = list(_tasks(asked, study, scale, range(seeds), runs, command))
+    for name, result in perform(todo, jobs, prepare):
+        if name not in untested:
+            spent[name] = result
             continue
-        if needs_accelerator(scale):
-            reason = "not run at this scale: it needs an accelerator"
-            outcomes.append(claims.not_run(claim, study, scale, reason))
-            continue
-        began = time.monotonic()
-        trained = {
-            argument: finished(study, argument, range(seeds), runs)
-            for argument in claim.runs(scale)
-        }
-        LOG.info("measuring %s", claim.id)
-        measured = claim.measure(trained, scale)
-        provenance = claims.collect(
-            {argument: each[0].config for argument, each in trained.items()},
-            range(seeds),
-            time.monotonic() - began,
-            command,
-        )
-        outcomes.append(claims.judge(claim, study, scale, measured, provenance))
-        keep(outcomes[-1])
-    return outcomes
+        needed = next(task.after for task in todo if task.name == name)
+        began = sum(spent.pop(argument, 0.0) for argument in needed)
+        outcomes[name] = _took(result, began)
+        keep(outcomes[name])
+    return [outcomes[c.id] for c in chosen]
+
+
+def _took(outcome: Outcome, before: float) -> Outcome:
+    """The outcome with so many seconds of training before its measurement."""
+    assert outcome.provenance is not None
+    seconds = round(outcome.provenance.seconds + before, 1)
+    return dataclasses.replace(
+        outcome, provenance=dataclasses.replace(outcome.provenance, seconds=seconds)
+    )
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
+    if jobs > 1 and (jax.default_backend() != "cpu" or jax.process_count() > 1):
+        raise InputError("--jobs is for the processors of one machine; here use --jobs=1")
+
+
+def _untested(claim: Claim, study: str, scale: str) -> Outcome | None:
+    """The outcome of a claim that is not tested, with the reason."""
+    if scale not in claim.scales:
+        reason = f"not offered at this scale (only at: {', '.join(claim.scales)})"
+    elif needs_accelerator(scale):
+        reason = "not run at this scale: it needs an accelerator"
+    else:
+        return None
+    return claims.not_run(claim, study, scale, reason)
+
+
+def _tasks(
+    asked: Sequence[Claim],
+    study: str,
+    scale: str,
+    seeds: range,
+    runs: Path,
+    command: str,
+) -> Iterator[Task]:
+    """For each claim what it needs trained, if no claim before it does, and then itself.
+
+    Arguments and ids name the tasks: an argument has a comma, an id has none.
+    """
+    named: set[str] = set()
+    for claim in asked:
+        needed = tuple(with_bases(study, claim.runs(scale)))
+        for argument in needed:
+            if argument not in named:
+                named.add(argument)
+                call = functools.partial(_train, study, argument, seeds, runs)
+                yield Task(argument, call, base_of(study, argument))
+        test = functools.partial(_test, study, claim.id, scale, seeds, runs, command)
+        yield Task(claim.id, test, needed)
+
+
+def _train(study: str, argument: str, seeds: range, runs: Path) -> float:
+    """Trains what is missing of a configuration; the seconds it took."""
+    began = time.monotonic()
+    finished(study, argument, seeds, runs)
+    return time.monotonic() - began
+
+
+def _test(study: str, id_: str, scale: str, seeds: range, runs: Path, command: str) -> Outcome:
+    """Measures and judges one claim, whose runs are finished."""
+    (claim,) = (c for c in choose(study, [id_]) if c.id == id_)
+    began = time.monotonic()
+    trained = {name: finished(study, name, seeds, runs) for name in claim.runs(scale)}
+    LOG.info("measuring %s", claim.id)
+    measured = claim.measure(trained, scale)
+    configs_ = {argument: each[0].config for argument, each in trained.items()}
+    provenance = claims.collect(configs_, seeds, time.monotonic() - began, command)
+    return claims.judge(claim, study, scale, measured, provenance)

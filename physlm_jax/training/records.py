@@ -7,6 +7,7 @@ again. What varies by nature (speed, utilisation, time left) goes to `timing.jso
 
 import json
 import logging
+import multiprocessing
 import os
 import sys
 import time
@@ -128,7 +129,8 @@ class Progress:
         self.silent = silent
         self.what, self.steps, self.start = what, steps, start
         self.tokens, self.flops, self.peak = tokens, flops, peak
-        self.live = sys.stderr.isatty()
+        alone = multiprocessing.parent_process() is None  # else bars would overwrite one another
+        self.live = alone and sys.stderr.isatty()
         self.first: tuple[int, float] | None = None
         self.shown = 0.0
 

@@ -3,7 +3,7 @@
 import pytest
 from small import outcomes, shrink
 
-from physlm_jax.studies import knowledge, knowledge_measures, running
+from physlm_jax.studies import knowledge, knowledge_measures, trained
 from physlm_jax.studies.claim import (
     NOT_REPRODUCED,
     PARTLY,
@@ -297,7 +297,7 @@ OTHERS = {  # what other scales alone measure
 def test_what_other_scales_measure_in_small(folder, tiny):
     found = {}
     for name, arguments in OTHERS.items():
-        runs = {a: running.finished("knowledge", a, range(1), folder) for a in arguments}
+        runs = {a: trained.finished("knowledge", a, range(1), folder) for a in arguments}
         found[name] = CLAIMS[name].measure(runs, "laptop")
         if name != "celebrities":  # which are compared with people without any
             assert CLAIMS[name].rule(found[name]) in (REPRODUCED, PARTLY, NOT_REPRODUCED)
@@ -309,8 +309,8 @@ def test_what_other_scales_measure_in_small(folder, tiny):
 
 def test_fine_tuning_starts_from_the_run_without_tasks(folder, tiny):
     argument = "single,laptop,exposures=100,tasks=extraction,tune=8-16"
-    tuned = running.finished("knowledge", argument, range(2), folder)
-    bases = running.finished("knowledge", "single,laptop,exposures=100", range(2), folder)
+    tuned = trained.finished("knowledge", argument, range(2), folder)
+    bases = trained.finished("knowledge", "single,laptop,exposures=100", range(2), folder)
     for run, base in zip(tuned, bases, strict=True):
         assert run.config.base.run == str(base.workdir)
         assert run.config.base.member == base.member

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from physlm_jax.errors import InputError
-from physlm_jax.studies import running
+from physlm_jax.studies import running, trained
 
 SMALL = """
 from ml_collections import ConfigDict
@@ -111,15 +111,15 @@ def test_runs_start_from_the_runs_of_another_argument_seed_by_seed(tmp_path, mon
     (tmp_path / "configs/two.py").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
     runs = tmp_path / "runs"
-    one = running.finished("two", "start", [0], runs)  # alone, before its neighbours
-    adapted = running.finished("two", "adapt,x=(a|b)", range(3), runs)
+    one = trained.finished("two", "start", [0], runs)  # alone, before its neighbours
+    adapted = trained.finished("two", "adapt,x=(a|b)", range(3), runs)
     assert sorted(p.name for p in (runs / "two").iterdir()) == [
         "adapt_x--a-b-_seed-0",  # its base is no member of a population
         "adapt_x--a-b-_seeds-1-2",
         "start_seed-0",
         "start_seeds-1-2",
     ]
-    starts = running.finished("two", "start", range(3), runs)
+    starts = trained.finished("two", "start", range(3), runs)
     for seed, (start, run) in enumerate(zip(starts, adapted, strict=True)):
         assert run.config.seed == run.config.data_seed == seed
         assert run.config.base.run == str(start.workdir)
@@ -128,5 +128,59 @@ def test_runs_start_from_the_runs_of_another_argument_seed_by_seed(tmp_path, mon
             beside.base, start.params["blocks"]["attention"]["query"]["kernel"]
         )
     np.testing.assert_array_equal(one[0].params["embedding"], starts[0].params["embedding"])
-    again = running.finished("two", "adapt,x=(a|b)", [2], runs)
+    again = trained.finished("two", "adapt,x=(a|b)", [2], runs)
     assert again[0].workdir == adapted[2].workdir and again[0].member == 1
+
+
+BESIDE = """
+import sys
+from pathlib import Path
+from physlm_jax import studies
+from physlm_jax.errors import InputError
+from physlm_jax.studies import running
+from physlm_jax.studies.claim import Claim, Figure, Measurement
+
+def measure(trained, scale):
+    losses = [float(run.params["embedding"].sum()) for each in trained.values() for run in each]
+    return Measurement(tuple(Figure(f"{i}", x, x, x, 1, 1) for i, x in enumerate(losses)))
+
+def claim(name, *runs):
+    words = dict(paper="", statement="", source="", paper_value="", metric="", rule_text="")
+    return Claim(id=name, rule=lambda m: "reproduced", scales=("laptop",), measure=measure,
+                 runs=lambda scale: runs, **words)
+
+CLAIMS = (claim("one", "start,x"), claim("two", "adapt,x", "start,x"), claim("three", "start,y"))
+studies.claims = lambda study: CLAIMS
+
+if __name__ == "__main__":
+    kept = []
+    jobs = int(sys.argv[1])
+    found = running.reproduce("two", "laptop", [], seeds=1, runs=Path(f"runs{jobs}"),
+                              keep=kept.append, command="", jobs=jobs)
+    assert [o.id for o in found] == ["one", "two", "three"]
+    assert sorted(o.id for o in kept) == ["one", "three", "two"]
+    for o in found:
+        print(o.id, [f.value for f in o.measurement.figures])
+        assert 0 < o.provenance.seconds < 300
+"""
+
+
+def test_runs_and_claims_side_by_side_end_as_one_after_the_other(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/two.py").write_text(CONFIG.replace("@start", "@start,x"))
+    (tmp_path / "beside.py").write_text(BESIDE)
+
+    def said(jobs: int) -> str:
+        command = [sys.executable, "beside.py", str(jobs)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    alone = said(1)
+    assert alone.count("\n") == 3
+    assert said(2) == alone
+
+
+def test_jobs_are_at_least_one(tmp_path):
+    with pytest.raises(InputError, match=r"--jobs must be at least 1, got 0"):
+        running.reproduce("cfg", "gpu", [], seeds=1, runs=tmp_path, keep=print, command="", jobs=0)
