@@ -43,13 +43,13 @@ COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
 # models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
 TEMPERATURE = {"laptop": 0.6, "gpu": 0.0, "paper": 0.0}
 PROBE: dict[str, dict[str, Any]] = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
-    "laptop": {  # the papers' rank 8 of 768 dimensions, in proportion, would be less than 1 of 64
+    "laptop": {  # the papers' rank 8 of 768 dimensions is, in proportion, less than 1 of 64
         "steps": 1500,
         "batch": 24,
         "fresh": 300,
         "count": 512,
         "learning_rate": 1e-2,
-        "adapter": "^embedding$: rank=2, alpha=2, init=zero_down",
+        "adapter": "^embedding$: rank=1, alpha=2, init=zero_down",
     },
     "gpu": {"steps": 3000, "batch": 64, "fresh": 3000, "count": 1024},
     "paper": {"steps": 100_000, "batch": 256, "fresh": 100_000, "count": 4096},

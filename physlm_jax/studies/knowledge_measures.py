@@ -326,7 +326,10 @@ def _right(rows: Sequence[Mapping[str, Any]]) -> statistics.Estimate:
 
 
 def manipulated(trained: Trained, scale: str) -> Measurement:
-    """Answers about held-out people, direct and with a hint, beside what the hints predict."""
+    """Answers about held-out people, direct and with a hint, beside what the hints predict.
+
+    Tasks without hints (extraction, where trained on too) are not among them.
+    """
     del scale
     figures: list[Figure] = []
     for argument, each in trained.items():
@@ -334,7 +337,7 @@ def manipulated(trained: Trained, scale: str) -> Measurement:
             {(r["task"], r["control"]): r for r in _manipulated(run) if r["side"] == "held-out"}
             for run in each
         ]
-        for task in dict.fromkeys(task for task, _ in found[0]):
+        for task in (task for task, control in found[0] if control == "<hint>"):
             name = f"{label(argument)}: {task}"
             hinted, direct = ([f[task, c] for f in found] for c in ("<hint>", "<direct>"))
             figures += [

@@ -85,10 +85,14 @@ USED = (
         rule_text="With a hint within 10 points of h + (1 - h) x guessing. Of tasks that compute "
         "something (not month %12 and major %100, which say the value in other words): with a hint "
         "at least 10 points better than without, in the mean; without, at most three quarters of "
-        "the way from guessing to 100 %.",
+        "the way from guessing to 100 %. The laptop's questions are trained on from the start, "
+        "together with biographies: after these, an adapter of so small a model does not learn to "
+        "say new words, and all of its weights learn people by heart.",
         scales=ALL_SCALES,
         runs=measures.runs(
-            laptop=("multi5+permute,tasks=classification,tune=8-16,hints=0.5",),
+            laptop=(
+                "multi5+permute,exposures=100,tasks=extraction/classification,mixed=0.5,hints=0.5",
+            ),
             gpu=("multi5+permute,tasks=classification,tune=16-128,hints=0.5",),
             paper=tuple(
                 f"multi5+permute,tasks={tasks},tune=16-128,hints=0.5,asked=10000,lr=0.001"
