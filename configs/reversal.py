@@ -18,7 +18,7 @@ The argument is "task,scale" with optional ",key=value" settings:
   length words of an entity (symbolic)
   budget compute (default): kind none has as many updates as token, word and entity; data: half as
          many, so that all see each sample forward equally often
-Kind segment has more updates (5 times, k=1 twice, biographies 3/2: entities are whole in some
+Kind segment has more updates (6 times, k=1 twice, biographies 3/2: entities are whole in some
 draws alone). It and the laptop's biographies have a weight decay of 1: with 0.1 symbolic segments
 reached 43 % where they reach 70 % (400 pairs, 2500 updates of 64 rows), and names 23 % where they
 reach 61 % (100 people, 800 and 1000 updates). All but the 23 were seen on seeds that no claim uses.
@@ -71,7 +71,7 @@ def _symbolic(c: ConfigDict, scale: str, chosen: dict[str, str]) -> None:
     if length == 1:  # more words, each seen less often
         c.steps *= 2
     if chosen["kind"] == "segment":
-        c.steps *= 2 if chosen["k"] == "1" else 5
+        c.steps *= 2 if chosen["k"] == "1" else 6
     c.batch = {"laptop": 64, "gpu": 512, "paper": 512}[scale]
     if chosen["kind"] == "segment":  # with room for [REV]; more than that is rare
         c.pipeline.length = c.pipeline.length * 3 // 2 + 1

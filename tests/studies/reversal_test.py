@@ -44,8 +44,8 @@ def figures(**runs):
         ("entity-reversal", {"entity": (90, 100, 99)}, REPRODUCED),
         ("entity-reversal", {"entity": (95, 100, 98)}, PARTLY),  # forward facts were lost
         ("entity-reversal", {"entity": (89, 100, 98)}, NOT_REPRODUCED),
-        ("random-segments", {"segment_k=3": (10, 99, 99), "segment_k=1": (2, 99, 99)}, REPRODUCED),
-        ("random-segments", {"segment_k=3": (80, 99, 99), "segment_k=1": (3, 99, 99)}, PARTLY),
+        ("random-segments", {"segment_k=5": (10, 99, 99), "segment_k=1": (2, 99, 99)}, REPRODUCED),
+        ("random-segments", {"segment_k=5": (80, 99, 99), "segment_k=1": (3, 99, 99)}, PARTLY),
         (
             "entity-lengths",
             {"entity_length=1": (99, 99, 99), "entity_length=5": (70, 99, 99)},
