@@ -63,7 +63,7 @@ def _role(label: str, arguments: list[str]) -> str:
 
 
 def _label(argument: str) -> str:
-    """The settings of a run: "segment k=3"."""
+    """The settings of a run: "segment k=5"."""
     kind, *rest = (s.removeprefix("kind=") for s in argument.split(",")[2:])
     return " ".join([kind, *rest])
 

@@ -107,7 +107,7 @@ def test_the_study_in_small(tmp_path, monkeypatch):
     for outcome in found.values():
         assert Outcome.from_json(outcome.to_json()) == outcome
     labels = [f.label for f in found["random-segments"].measurement.figures]
-    assert labels[:2] == ["segment k=3, held-out backward", "segment k=3, seen backward"]
+    assert labels[:2] == ["segment k=5, held-out backward", "segment k=5, seen backward"]
     first = found["biographies"].measurement.figures[0]
     assert first.label == "entity, all_to_full" and first.seeds == 2 and first.n == 100
     assert len(found["biographies"].measurement.figures) == 12
