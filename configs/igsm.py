@@ -94,9 +94,9 @@ def _laptop(c: ConfigDict, world: str) -> None:
     del world
     c.model.layers, c.model.width, c.model.heads, c.model.tied = 4, 64, 2, False
     c.model.init_std, c.model.embedding_std = 0.125, 0.05
-    c.pipeline.length, c.pipeline.mode, c.batch, c.steps = 192, "best_fit", 8, 12_000
+    c.pipeline.length, c.pipeline.mode, c.batch, c.steps = 192, "best_fit", 8, 10_000
     c.pipeline.rows_per_block = 8
-    c.optimizer.learning_rate, c.optimizer.warmup = 1.5e-3, 50
+    c.optimizer.learning_rate, c.optimizer.warmup = 3e-3, 50
     _optimizer(c, 0.05)
     c.eval.rows = 64
 
