@@ -158,6 +158,9 @@ def manipulated(run, settings):
         with_hint = predicted(hint, people, guess) - 0.02 * run.knows
         for side in ("held-out", "trained"):
             one = {"task": task, "side": side, "n": 1000, "chance": guess}
+            if task in ATTRIBUTES:  # told, not worked out: there are no hints
+                rows += [{**one, "control": "none", "right": 0.97}]
+                continue
             rows += [
                 {**one, "control": "<direct>", "right": direct if run.knows else guess},
                 {**one, "control": "<hint>", "right": with_hint, "hint": hint}
