@@ -21,7 +21,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from physlm_jax.report.numbers import compact
-from physlm_jax.studies.claim import Bars, Curve, Level, Numbers, Series
+from physlm_jax.studies.exhibits import Bars, Curve, Level, Numbers, Series
 
 SLOTS = 8  # colours for our own series; see style.css
 _STAND_INS = {

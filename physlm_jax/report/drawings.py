@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from physlm_jax.studies.claim import Figure, Node, Tree
+from physlm_jax.studies.exhibits import Figure, Node, Tree
 
 ROW, PILL, GUTTER, MARGIN = 50, 24, 64, 8  # pixels
 CLASSES = {True: "right", False: "wrong", None: "open"}

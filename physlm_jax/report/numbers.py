@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physlm_jax.studies.claim import Figure
+from physlm_jax.studies.exhibits import Figure
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"

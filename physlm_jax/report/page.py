@@ -20,7 +20,9 @@ from markupsafe import Markup
 from physlm_jax.files import write_text
 from physlm_jax.report import charts, drawings, numbers
 from physlm_jax.studies import claim as claims
-from physlm_jax.studies.claim import Exhibit, Figure, Outcome
+from physlm_jax.studies import exhibits, plain
+from physlm_jax.studies.claim import Outcome
+from physlm_jax.studies.exhibits import Exhibit, Figure
 
 GLYPHS = dict(zip(claims.VERDICTS, "●◐○–", strict=True))
 SCALE_WORDS = {
@@ -124,7 +126,7 @@ def _row(figure: Figure, strip: Markup) -> Row:
 
 def kind(exhibit: Exhibit) -> str:
     """Returns the exhibit's kind, by which the template chooses how to show it."""
-    return str(claims.encode(exhibit)["kind"])
+    return str(plain.encode(exhibit)["kind"])
 
 
 def draw(exhibit: Any) -> Markup:
@@ -148,13 +150,13 @@ def legend(exhibit: Any) -> list[tuple[str, str, str]]:
     return [*entries, *levels, *paper]
 
 
-def _tree_legend(exhibit: claims.Tree) -> list[tuple[str, str, str]]:
+def _tree_legend(exhibit: exhibits.Tree) -> list[tuple[str, str, str]]:
     words = {True: "probe right", False: "probe wrong", None: "not tested"}
     counts = {v: sum(node.right is v for node in exhibit.nodes) for v in words}
     return [("", f"node {drawings.CLASSES[v]}", f"{words[v]}: {n}") for v, n in counts.items() if n]
 
 
-def sides(table: claims.Table) -> list[str]:
+def sides(table: exhibits.Table) -> list[str]:
     """Returns a class per column: 'r', set to the right, where it holds numbers alone."""
     kinds = [{type(row[i]) for row in table.rows} for i in range(len(table.columns))]
     return ["r" if seen <= {int, float, type(None)} else "" for seen in kinds]

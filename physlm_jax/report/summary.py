@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from physlm_jax.report import numbers
-from physlm_jax.studies.claim import Outcome, Table
+from physlm_jax.studies.claim import Outcome
+from physlm_jax.studies.exhibits import Table
 
 HEADS = ("claim", "paper", "measured (95 % interval)", "verdict")
 WIDEST = 36  # of the columns in free words

@@ -11,7 +11,7 @@ import numpy as np
 from physlm_jax.data.questions import Questions
 from physlm_jax.probes import recall
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import Sample, Text
+from physlm_jax.studies.exhibits import Sample, Text
 from physlm_jax.training.checkpoint import Run
 
 SHOWN = 8

@@ -12,7 +12,8 @@ within a tolerance. Source: arXiv 2305.13673 (v4).
 from __future__ import annotations
 
 from physlm_jax.studies import cfg_measures as measures
-from physlm_jax.studies.claim import Claim, Figure, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Figure, Measurement
 
 PAPER = "Physics of Language Models: Part 1, learning hierarchical language structures"
 ALL_SCALES = ("laptop", "gpu", "paper")

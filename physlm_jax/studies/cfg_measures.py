@@ -25,7 +25,8 @@ from physlm_jax.probes.held_out import Mean
 from physlm_jax.probes.scores import AncestorResult, TreeVerdict
 from physlm_jax.studies import cfg_reported as reported
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import (
+from physlm_jax.studies.curves import learning_curve
+from physlm_jax.studies.exhibits import (
     Bars,
     Curve,
     Exhibit,
@@ -39,7 +40,6 @@ from physlm_jax.studies.claim import (
     Text,
     Tree,
 )
-from physlm_jax.studies.curves import learning_curve
 from physlm_jax.studies.statistics import Estimate
 from physlm_jax.training.checkpoint import Run
 from physlm_jax.training.config import packing_config

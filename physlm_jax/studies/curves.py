@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from physlm_jax.studies.claim import Curve, Level, Series
+from physlm_jax.studies.exhibits import Curve, Level, Series
 from physlm_jax.training.checkpoint import Run
 from physlm_jax.training.records import read_rows
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Sequence
 
 from physlm_jax.studies import igsm_measures as measures
-from physlm_jax.studies.claim import Claim, Figure, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Figure, Measurement
 
 PART_1 = "Physics of Language Models: Part 2.1, Grade-School Math and the Hidden Reasoning Process"
 PART_2 = "Physics of Language Models: Part 2.2, How to Learn From Mistakes on Grade-School Math"

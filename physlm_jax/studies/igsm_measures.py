@@ -24,7 +24,8 @@ from physlm_jax.probes.reasoning import (
     usual_cells,
 )
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import (
+from physlm_jax.studies.curves import learning_curve
+from physlm_jax.studies.exhibits import (
     Bars,
     Exhibit,
     Figure,
@@ -34,7 +35,6 @@ from physlm_jax.studies.claim import (
     Table,
     Text,
 )
-from physlm_jax.studies.curves import learning_curve
 from physlm_jax.training.checkpoint import Run
 
 Trained = Mapping[str, tuple[Run, ...]]

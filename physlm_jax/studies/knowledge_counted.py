@@ -6,7 +6,8 @@ import functools
 import re
 
 from physlm_jax.studies import knowledge_measures as measures
-from physlm_jax.studies.claim import Claim, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Measurement
 from physlm_jax.studies.knowledge_measures import Rule
 from physlm_jax.studies.knowledge_rules import ALL_SCALES, LARGE, apart, mean, ratio
 

@@ -16,7 +16,9 @@ from physlm_jax.probes.knowledge import manipulation as manipulation_probe
 from physlm_jax.probes.knowledge import storage as storage_probe
 from physlm_jax.studies import statistics
 from physlm_jax.studies.answers import questions, share, shown
-from physlm_jax.studies.claim import (
+from physlm_jax.studies.claim import decide
+from physlm_jax.studies.curves import learning_curve
+from physlm_jax.studies.exhibits import (
     Bars,
     Curve,
     Exhibit,
@@ -25,9 +27,7 @@ from physlm_jax.studies.claim import (
     Measurement,
     Series,
     Table,
-    decide,
 )
-from physlm_jax.studies.curves import learning_curve
 from physlm_jax.training.checkpoint import Run, checkpoint_steps, load_run
 
 Trained = Mapping[str, tuple[Run, ...]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from physlm_jax.studies.claim import Measurement, decide
+from physlm_jax.studies.claim import decide
+from physlm_jax.studies.exhibits import Measurement
 from physlm_jax.studies.knowledge_measures import Rule
 
 LARGE = ("gpu", "paper")

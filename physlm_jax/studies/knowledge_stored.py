@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from physlm_jax.studies import knowledge_measures as measures
-from physlm_jax.studies.claim import Claim, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Measurement
 from physlm_jax.studies.knowledge_rules import ALL_SCALES, LARGE, apart, means
 
 PAPER = "Physics of Language Models: Part 3.1, Knowledge Storage and Extraction"

@@ -8,7 +8,8 @@ adapted to a sister language. Source: arXiv 2106.09685.
 from __future__ import annotations
 
 from physlm_jax.studies import lora_costs, lora_learning, lora_runs, lora_subspaces
-from physlm_jax.studies.claim import Claim, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Measurement
 
 PAPER = "LoRA: Low-Rank Adaptation of Large Language Models"
 SCALES = ("laptop", "gpu")

@@ -20,7 +20,7 @@ from physlm_jax.models.transformer import Params, TransformerConfig
 from physlm_jax.pipeline import pack_rows
 from physlm_jax.studies import lora_runs as runs
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import Cell, Figure, Measurement, Table
+from physlm_jax.studies.exhibits import Cell, Figure, Measurement, Table
 from physlm_jax.training import config as configs
 from physlm_jax.training.checkpoint import FOLDER, Run
 from physlm_jax.training.config import packing_config

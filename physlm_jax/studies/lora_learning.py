@@ -11,8 +11,8 @@ import numpy as np
 from physlm_jax.models import lora, transformer
 from physlm_jax.studies import lora_runs as runs
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import Bars, Cell, Curve, Figure, Level, Measurement, Series, Table
 from physlm_jax.studies.curves import learning_curve
+from physlm_jax.studies.exhibits import Bars, Cell, Curve, Figure, Level, Measurement, Series, Table
 from physlm_jax.training.checkpoint import Run
 from physlm_jax.training.records import read_rows
 

@@ -12,7 +12,7 @@ from physlm_jax.models.lora import subspace as spaces
 from physlm_jax.models.lora.adapter import Adapted
 from physlm_jax.studies import lora_runs as runs
 from physlm_jax.studies import statistics
-from physlm_jax.studies.claim import Cell, Figure, Measurement, Table
+from physlm_jax.studies.exhibits import Cell, Figure, Measurement, Table
 from physlm_jax.training.checkpoint import Run
 
 

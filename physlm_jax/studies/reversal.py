@@ -8,7 +8,8 @@ other seeds. Source: arXiv 2403.13799, sections 4.1 and 4.2.
 from __future__ import annotations
 
 from physlm_jax.studies import reversal_measures as measures
-from physlm_jax.studies.claim import Claim, Measurement, decide
+from physlm_jax.studies.claim import Claim, decide
+from physlm_jax.studies.exhibits import Measurement
 
 PAPER = "Reverse Training to Nurse the Reversal Curse"
 ALL_SCALES = ("laptop", "gpu", "paper")

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 
 from physlm_jax.studies.answers import questions, share, shown
-from physlm_jax.studies.claim import Bars, Exhibit, Figure, Measurement, Series
 from physlm_jax.studies.curves import learning_curve
+from physlm_jax.studies.exhibits import Bars, Exhibit, Figure, Measurement, Series
 from physlm_jax.training.checkpoint import Run
 
 Rule = Callable[[Measurement], str]

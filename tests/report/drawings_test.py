@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 
 from physlm_jax.report import charts, drawings, numbers, page
-from physlm_jax.studies.claim import Bars, Curve, Figure, Level, Node, Series, Table, Tree
+from physlm_jax.studies.exhibits import Bars, Curve, Figure, Level, Node, Series, Table, Tree
 
 TREE = Tree(
     "t",

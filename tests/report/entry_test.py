@@ -7,13 +7,12 @@ import pytest
 
 from physlm_jax.report import ledger, page
 from physlm_jax.report.summary import table_lines
-from physlm_jax.studies.claim import (
+from physlm_jax.studies.claim import Outcome, Provenance
+from physlm_jax.studies.exhibits import (
     Curve,
     Figure,
     Measurement,
     Node,
-    Outcome,
-    Provenance,
     Sample,
     Series,
     Table,

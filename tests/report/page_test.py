@@ -11,16 +11,14 @@ from physlm_jax.files import write_text
 from physlm_jax.report import ledger, numbers, page
 from physlm_jax.report.summary import summary_lines
 from physlm_jax.studies import claim as claims
-from physlm_jax.studies.claim import (
+from physlm_jax.studies.claim import Claim, Outcome, Provenance
+from physlm_jax.studies.exhibits import (
     Bars,
-    Claim,
     Curve,
     Figure,
     Level,
     Measurement,
     Node,
-    Outcome,
-    Provenance,
     Sample,
     Series,
     Table,

@@ -6,7 +6,8 @@ from physlm_jax import studies
 from physlm_jax.data import cfg as language
 from physlm_jax.studies import cfg, cfg_measures
 from physlm_jax.studies import cfg_reported as reported
-from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED, Figure, Measurement
+from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED
+from physlm_jax.studies.exhibits import Figure, Measurement
 from physlm_jax.training import config as configs
 
 CLAIMS = {claim.id: claim for claim in cfg.CLAIMS}

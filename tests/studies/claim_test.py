@@ -10,6 +10,7 @@ import pytest
 
 from physlm_jax import errors, studies
 from physlm_jax.studies import claim as claims
+from physlm_jax.studies import exhibits, plain
 from physlm_jax.studies.statistics import Estimate
 
 
@@ -25,43 +26,47 @@ def make_claim(**changes):
         "rule_text": "low end above 50 and value above 95",
         "scales": ("laptop", "gpu"),
         "runs": lambda scale: (f"cfg3b/4,{scale}",),
-        "measure": lambda runs, scale: claims.Measurement(()),
+        "measure": lambda runs, scale: exhibits.Measurement(()),
     }
     return claims.Claim(**{**fields, **changes})
 
 
 def figure(value, low=None):
-    return claims.Figure("cut0", value, low=value if low is None else low)
+    return exhibits.Figure("cut0", value, low=value if low is None else low)
 
 
 EXHIBITS = (
-    claims.Curve(
+    exhibits.Curve(
         "Loss",
-        (claims.Series("a", y=np.array([1.0, 0.5]), x=[0, np.int64(10)], low=[0.9, 0.4]),),
+        (exhibits.Series("a", y=np.array([1.0, 0.5]), x=[0, np.int64(10)], low=[0.9, 0.4]),),
         "tokens",
         "nats/token",
         x_log=True,
-        levels=(claims.Level("floor", 0.38),),
+        levels=(exhibits.Level("floor", 0.38),),
     ),
-    claims.Bars("Accuracy", ("NT2", "NT3"), (claims.Series("probe", (99.0, None)),), "%"),
-    claims.Table("All", ("name", "n", "x", "ok"), [["a", 1, 2.5, True], ["b", None, -1.0, False]]),
-    claims.Tree(
+    exhibits.Bars("Accuracy", ("NT2", "NT3"), (exhibits.Series("probe", (99.0, None)),), "%"),
+    exhibits.Table(
+        "All", ("name", "n", "x", "ok"), [["a", 1, 2.5, True], ["b", None, -1.0, False]]
+    ),
+        "All", ("name", "n", "x", "ok"), [["a", 1, 2.5, True], ["b", None, -1.0, False]]
+    ),
+    exhibits.Tree(
         "One string",
         ("1", "2", "3"),
-        (claims.Node("7", 0, 0, 3, True, "root"), claims.Node("8", 1, 0, 2, False)),
+        (exhibits.Node("7", 0, 0, 3, True, "root"), exhibits.Node("8", 1, 0, 2, False)),
         ("NT1", "NT2"),
     ),
-    claims.Text("Samples", (claims.Sample("1 2 3", True, "valid"), claims.Sample("<b>"))),
+    exhibits.Text("Samples", (exhibits.Sample("1 2 3", True, "valid"), exhibits.Sample("<b>"))),
 )
 
 
 def make_outcome(exhibits=EXHIBITS):
-    figures = (claims.Figure("cut0", 98.5, 97.1, 99.2, n=500, seeds=2, paper=99.8, unit="%"),)
+    figures = (exhibits.Figure("cut0", 98.5, 97.1, 99.2, n=500, seeds=2, paper=99.8, unit="%"),)
     provenance = claims.Provenance(
         {"cfg3b/4,laptop": {"lr": 0.003, "layers": [1, 2]}}, (0, 1), "abc", "1 x GPU",
         "2026-01-01T00:00:00Z", {"jax": "0.10.2"}, "python -m x", 12.5,
     )  # fmt: skip
-    measurement = claims.Measurement(figures, exhibits)
+    measurement = exhibits.Measurement(figures, exhibits)
     return claims.judge(make_claim(), "cfg", "laptop", measurement, provenance)
 
 
@@ -71,7 +76,7 @@ def make_outcome(exhibits=EXHIBITS):
      (float("nan"), float("nan"), "not reproduced")],
 )  # fmt: skip
 def test_the_rule_alone_decides(value, low, verdict):
-    measurement = claims.Measurement((figure(value, low),))
+    measurement = exhibits.Measurement((figure(value, low),))
     provenance = make_outcome().provenance
     assert claims.judge(make_claim(), "cfg", "gpu", measurement, provenance).verdict == verdict
 
@@ -80,7 +85,7 @@ def test_a_rule_cannot_invent_a_verdict_or_say_not_run():
     for word in ("Reproduced", "not run"):
         with pytest.raises(ValueError, match="verdict"):
             claim = make_claim(rule=lambda m, word=word: word)
-            claims.judge(claim, "cfg", "gpu", claims.Measurement(()), make_outcome().provenance)
+            claims.judge(claim, "cfg", "gpu", exhibits.Measurement(()), make_outcome().provenance)
 
 
 def test_a_rule_that_finds_no_figure_does_not_pass():
@@ -102,10 +107,10 @@ def test_a_claim_that_was_not_run_survives_json_with_its_reason():
 
 
 def test_what_is_not_finite_is_valid_json_and_comes_back():
-    curve = claims.Curve("c", (claims.Series("s", (float("inf"), None), (0.0, 1.0)),), "x", "y")
-    figures = (claims.Figure("cut0", float("nan"), low=float("-inf")),)
-    text = json.dumps(claims.encode(claims.Measurement(figures, (curve,))), allow_nan=False)
-    back = claims.decode(claims.Measurement, json.loads(text), "m")
+    curve = exhibits.Curve("c", (exhibits.Series("s", (float("inf"), None), (0.0, 1.0)),), "x", "y")
+    figures = (exhibits.Figure("cut0", float("nan"), low=float("-inf")),)
+    text = json.dumps(plain.encode(exhibits.Measurement(figures, (curve,))), allow_nan=False)
+    back = plain.decode(exhibits.Measurement, json.loads(text), "m")
     assert np.isnan(back["cut0"].value) and back["cut0"].low == float("-inf")
     assert back.exhibits == (curve,)
 
@@ -152,7 +157,7 @@ def test_other_json_is_refused(data):
 
 
 def test_every_kind_of_exhibit_is_in_the_union():
-    assert {type(e) for e in EXHIBITS} == set(claims.Exhibit.__args__)
+    assert {type(e) for e in EXHIBITS} == set(exhibits.Exhibit.__args__)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "a/b", ".hidden", "a b"])
@@ -163,21 +168,21 @@ def test_ids_that_are_no_file_names_are_refused(name):
 
 def test_shapes_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match="groups"):
-        claims.Bars("b", ("a", "b"), (claims.Series("s", (1.0,)),), "%")
+        exhibits.Bars("b", ("a", "b"), (exhibits.Series("s", (1.0,)),), "%")
     with pytest.raises(ValueError, match="columns"):
-        claims.Table("t", ("a",), (("x", "y"),))
+        exhibits.Table("t", ("a",), (("x", "y"),))
 
 
 def test_the_headline_is_the_first_figure_of_ours():
     control = dataclasses.replace(figure(1.0), label="random", role="control")
-    measurement = claims.Measurement((control, figure(2.0), figure(3.0)))
+    measurement = exhibits.Measurement((control, figure(2.0), figure(3.0)))
     assert measurement.headline.value == 2.0
-    assert claims.Measurement((control,)).headline is None
+    assert exhibits.Measurement((control,)).headline is None
 
 
 def test_a_figure_of_a_share_in_per_cent():
-    made = claims.Figure.of("cut0", Estimate(0.5, 0.25, 0.75, 40), 100, unit="%", seeds=3)
-    assert made == claims.Figure("cut0", 50.0, 25.0, 75.0, n=40, seeds=3, unit="%")
+    made = exhibits.Figure.of("cut0", Estimate(0.5, 0.25, 0.75, 40), 100, unit="%", seeds=3)
+    assert made == exhibits.Figure("cut0", 50.0, 25.0, 75.0, n=40, seeds=3, unit="%")
 
 
 def test_provenance_says_what_ran_without_saying_where(monkeypatch):
@@ -185,14 +190,14 @@ def test_provenance_says_what_ran_without_saying_where(monkeypatch):
     config = {"folder": "/home/bob/runs/a", "data": ("~/x/y.json", 3), "lr": 1e-3, "none": None}
     command = "python -m physlm_jax.reproduce --out=/home/bob/r.html --at=bobs-machine.lan:123"
     made = claims.collect({"cfg3b/4,laptop": config}, [np.int64(3)], 1.26, command)
-    text = json.dumps(claims.encode(made))
+    text = json.dumps(plain.encode(made))
     assert "bob" not in text and "home" not in text
     assert made.configs["cfg3b/4,laptop"]["lr"] == 1e-3
     assert made.command == "python -m physlm_jax.reproduce --out=.../r.html --at=HOST:123"
     assert made.seeds == (3,) and made.seconds == 1.3
     assert made.device.startswith("1 x ") or " x " in made.device
     assert set(made.versions) == {"python", "physlm_jax", "jax", "jaxlib", "flax", "numpy"}
-    assert claims.decode(claims.Provenance, json.loads(text), "p") == made
+    assert plain.decode(claims.Provenance, json.loads(text), "p") == made
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), subprocess.CalledProcessError(128, "git")])

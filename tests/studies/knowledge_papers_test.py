@@ -23,7 +23,8 @@ from physlm_jax.probes.knowledge.subjects import asked
 from physlm_jax.probes.measurement import Measurement as Probed
 from physlm_jax.probes.recall import Answers
 from physlm_jax.studies import answers, knowledge, knowledge_measures
-from physlm_jax.studies.claim import NOT_REPRODUCED, REPRODUCED, Curve
+from physlm_jax.studies.claim import NOT_REPRODUCED, REPRODUCED
+from physlm_jax.studies.exhibits import Curve
 from physlm_jax.training import config as configs
 from physlm_jax.training.config import model_config
 

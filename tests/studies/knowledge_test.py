@@ -4,14 +4,8 @@ import pytest
 from small import outcomes, shrink
 
 from physlm_jax.studies import knowledge, knowledge_measures, trained
-from physlm_jax.studies.claim import (
-    NOT_REPRODUCED,
-    PARTLY,
-    REPRODUCED,
-    Figure,
-    Measurement,
-    Outcome,
-)
+from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED, Outcome
+from physlm_jax.studies.exhibits import Figure, Measurement
 
 CLAIMS = {claim.id: claim for claim in knowledge.CLAIMS}
 

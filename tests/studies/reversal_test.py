@@ -6,14 +6,8 @@ from small import outcomes, shrink
 from physlm_jax.data import open_world
 from physlm_jax.errors import InputError
 from physlm_jax.studies import reversal
-from physlm_jax.studies.claim import (
-    NOT_REPRODUCED,
-    PARTLY,
-    REPRODUCED,
-    Figure,
-    Measurement,
-    Outcome,
-)
+from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED, Outcome
+from physlm_jax.studies.exhibits import Figure, Measurement
 from physlm_jax.training import config as configs
 from physlm_jax.training.plan import make_plan
 

@@ -138,7 +138,8 @@ from pathlib import Path
 from physlm_jax import studies
 from physlm_jax.errors import InputError
 from physlm_jax.studies import running
-from physlm_jax.studies.claim import Claim, Figure, Measurement
+from physlm_jax.studies.claim import Claim
+from physlm_jax.studies.exhibits import Figure, Measurement
 
 def measure(trained, scale):
     losses = [float(run.params["embedding"].sum()) for each in trained.values() for run in each]
