@@ -48,8 +48,6 @@ EXHIBITS = (
     exhibits.Table(
         "All", ("name", "n", "x", "ok"), [["a", 1, 2.5, True], ["b", None, -1.0, False]]
     ),
-        "All", ("name", "n", "x", "ok"), [["a", 1, 2.5, True], ["b", None, -1.0, False]]
-    ),
     exhibits.Tree(
         "One string",
         ("1", "2", "3"),
