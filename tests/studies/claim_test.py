@@ -58,13 +58,13 @@ EXHIBITS = (
 )
 
 
-def make_outcome(exhibits=EXHIBITS):
+def make_outcome(shown=EXHIBITS):
     figures = (exhibits.Figure("cut0", 98.5, 97.1, 99.2, n=500, seeds=2, paper=99.8, unit="%"),)
     provenance = claims.Provenance(
         {"cfg3b/4,laptop": {"lr": 0.003, "layers": [1, 2]}}, (0, 1), "abc", "1 x GPU",
         "2026-01-01T00:00:00Z", {"jax": "0.10.2"}, "python -m x", 12.5,
     )  # fmt: skip
-    measurement = exhibits.Measurement(figures, exhibits)
+    measurement = exhibits.Measurement(figures, shown)
     return claims.judge(make_claim(), "cfg", "laptop", measurement, provenance)
 
 
