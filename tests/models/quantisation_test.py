@@ -46,9 +46,6 @@ def kernels(params):
     return {path: leaf for path, leaf in flat(params).items() if isinstance(leaf, Quantised)}
 
 
-# -- grids
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_stand_ins_act_as_the_arrays(variant):
     config, params = made(**VARIANTS[variant])
