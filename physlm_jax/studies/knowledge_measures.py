@@ -12,7 +12,6 @@ from physlm_jax.data.bios import BiosWorld
 from physlm_jax.data.bios.questions import chance
 from physlm_jax.data.bios.world import TRAINED
 from physlm_jax.probes.knowledge import capacity as capacity_probe
-from physlm_jax.probes.knowledge import manipulation as manipulation_probe
 from physlm_jax.probes.knowledge import storage as storage_probe
 from physlm_jax.studies import statistics
 from physlm_jax.studies.answers import questions, share, shown
@@ -183,7 +182,8 @@ def _held_out(run: Run) -> list[str]:
     return [name for name in questions(run) if not name.endswith(TRAINED)]
 
 
-def _percent(name: str, estimate: statistics.Estimate, seeds: int, **more: Any) -> Figure:
+def percent(name: str, estimate: statistics.Estimate, seeds: int, **more: Any) -> Figure:
+    """Returns the figure of a share, in per cent."""
     return Figure.of(name, estimate, 100, seeds=seeds, unit="%", **more)
 
 
@@ -201,14 +201,14 @@ def answered(papers: Mapping[str, float] | None = None) -> Callable[[Trained, st
             names = _held_out(each[0])
             variant = argument.partition(",")[0]
             paper = (papers or {}).get(variant) if scale == "paper" else None
-            mean = _percent(f"{label(argument)}, mean", share(each, names), len(each), paper=paper)
+            mean = percent(f"{label(argument)}, mean", share(each, names), len(each), paper=paper)
             known = share(each, [n + TRAINED for n in names])
             figures += [
                 mean,
-                _percent(f"{label(argument)}, trained", known, len(each), role="baseline"),
+                percent(f"{label(argument)}, trained", known, len(each), role="baseline"),
             ]
             figures += [
-                _percent(f"{label(argument)}: {n}", share(each, [n]), len(each), role="baseline")
+                percent(f"{label(argument)}: {n}", share(each, [n]), len(each), role="baseline")
                 for n in names
             ]
             exhibits += [shown(f"{label(argument)}: answers of held-out people", each[0], names[0])]
@@ -255,9 +255,9 @@ def searched(trained: Trained, scale: str) -> Measurement:
         world = _world(each[0])
         names = _held_out(each[0])
         for name in names:
-            figures.append(_percent(f"{label(argument)}, {name}", share(each, [name]), len(each)))
+            figures.append(percent(f"{label(argument)}, {name}", share(each, [name]), len(each)))
         known = share(each, [n + TRAINED for n in names])
-        figures.append(_percent(f"{label(argument)}, trained", known, len(each), role="baseline"))
+        figures.append(percent(f"{label(argument)}, trained", known, len(each), role="baseline"))
     world = _world(next(iter(trained.values()))[0])
     guess = 100 * chance("all_to_first", world.biographies.groups[0].lists)
     figures.append(Figure("guessing a first name", guess, seeds=0, unit="%", role="control"))
@@ -294,7 +294,7 @@ def probed(kind: str) -> Callable[[Trained, str], Measurement]:
             tasks = [t for t in _probed(each[0], kind, scale) if t.endswith(" whole")]
             for name, some in ((", first place", tasks), *((f": {t}", [t]) for t in tasks)):
                 estimate = _told(each, kind, scale, some)
-                figures.append(_percent(f"{label(argument)}{name}", estimate, len(each)))
+                figures.append(percent(f"{label(argument)}{name}", estimate, len(each)))
             if kind == "position":
                 tables.append(_by_place(label(argument), each, scale))
         return Measurement(tuple(figures), tuple(tables))
@@ -312,45 +312,6 @@ def _by_place(name: str, each: Sequence[Run], scale: str) -> Table:
     ]
     title = f"{name}: told before the n-th value, per cent (first seed)"
     return Table(title, ("attribute", *map(str, range(1, 7))), tuple(rows))
-
-
-@functools.lru_cache(maxsize=64)
-def _manipulated(run: Run) -> list[dict[str, Any]]:
-    return manipulation_probe.measure(run, manipulation_probe.Settings()).data["questions"]
-
-
-def _right(rows: Sequence[Mapping[str, Any]]) -> statistics.Estimate:
-    """The share of right answers over the seeds, a row of the probe each."""
-    shares = [statistics.proportion(round(row["right"] * row["n"]), row["n"]) for row in rows]
-    return statistics.over_seeds(shares, (0, 1))
-
-
-def manipulated(trained: Trained, scale: str) -> Measurement:
-    """Answers about held-out people, direct and with a hint, beside what the hints predict.
-
-    Tasks without hints (extraction, where trained on too) are not among them.
-    """
-    del scale
-    figures: list[Figure] = []
-    for argument, each in trained.items():
-        found = [
-            {(r["task"], r["control"]): r for r in _manipulated(run) if r["side"] == "held-out"}
-            for run in each
-        ]
-        for task in (task for task, control in found[0] if control == "<hint>"):
-            name = f"{label(argument)}: {task}"
-            hinted, direct = ([f[task, c] for f in found] for c in ("<hint>", "<direct>"))
-            figures += [
-                _percent(f"{name}, with a hint", _right(hinted), len(each)),
-                _percent(f"{name}, direct", _right(direct), len(each), role="baseline"),
-            ]
-            for said, key in (("hint", "hint"), ("predicted", "predicted"), ("guessing", "chance")):
-                value = 100 * float(np.mean([row[key] for row in hinted]))
-                role = "truth" if key == "predicted" else "control"
-                figures.append(
-                    Figure(f"{name}, {said}", value, seeds=len(each), unit="%", role=role)
-                )
-    return Measurement(tuple(figures))
 
 
 RISES = (  # in the order in which the paper sees them rise

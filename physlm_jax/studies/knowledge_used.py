@@ -5,6 +5,7 @@ from __future__ import annotations
 from physlm_jax.studies import knowledge_measures as measures
 from physlm_jax.studies.claim import Claim, decide
 from physlm_jax.studies.exhibits import Measurement
+from physlm_jax.studies.knowledge_hints import manipulated
 from physlm_jax.studies.knowledge_rules import ALL_SCALES, LARGE
 
 PAPER = "Physics of Language Models: Part 3.2, Knowledge Manipulation"
@@ -100,7 +101,7 @@ USED = (
                 for tasks in ("classification", "comparison")
             ),
         ),
-        measure=measures.manipulated,
+        measure=manipulated,
     ),
     Claim(
         id="inverse-search",

@@ -275,7 +275,9 @@ def test_the_study_in_small(folder, tiny):
     first = found["stored-on-names"].measurement["multi5+permute, first place"]
     assert first.seeds == 2 and first.low <= first.value <= first.high
     labels = [f.label for f in found["hints"].measurement.figures]
-    assert labels[0].endswith("hints=0.5: month %2, with a hint")
+    assert labels[0] == "month %2, with a hint"
+    bars = found["hints"].measurement.exhibits[0]
+    assert len(bars.groups) == 6 and [len(s.y) for s in bars.series] == [6] * 4
 
 
 OTHERS = {  # what other scales alone measure
