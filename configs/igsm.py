@@ -10,7 +10,7 @@ The argument is "world,scale" with optional ",key=value" settings:
          hard  up to 21 and 28 (iGSM-hard)
   scale  laptop  mini alone, with two kinds of things, two names of each and at most four instance
                  parameters; loss of the solutions, hardly any of their letters; 4 layers x 64,
-                 rows of whole problems; a quarter of an hour of one core
+                 rows of whole problems; some twelve minutes of one core
          gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens
          paper   med and hard: GPT2-12-12 and the tokens of section 5.2's table (GPT-2's byte pairs
                  with vocabulary=FOLDER of yours; the words of names without)
