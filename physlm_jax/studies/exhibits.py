@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,14 @@ class Series:
     high: Numbers = ()
     paper: Numbers = ()
     role: str = "ours"
+
+    @classmethod
+    def of(cls, name: str, figures: Sequence[Figure | None], **rest: Any) -> Series:
+        """Returns the series of figures with their intervals; None leaves a gap."""
+        y, low, high = (
+            tuple(getattr(f, part, None) for f in figures) for part in ("value", "low", "high")
+        )
+        return cls(name, y, low=low, high=high, **rest)
 
     def __post_init__(self) -> None:
         for name in ("y", "x", "low", "high", "paper"):

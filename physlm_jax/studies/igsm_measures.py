@@ -277,14 +277,7 @@ def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     series = []
     for argument in trained:
         own = [found.get(f"{label(argument)}, {cell}") for cell in cells]
-        series.append(
-            Series(
-                label(argument),
-                tuple(f.value if f else None for f in own),
-                low=tuple(f.low if f else None for f in own),
-                high=tuple(f.high if f else None for f in own),
-            )
-        )
+        series.append(Series.of(label(argument), own))
     return Bars("Problems solved", tuple(cells), tuple(series), "right (%)")
 
 

@@ -75,13 +75,5 @@ def _bars(name: str, tasks: Sequence[str], figures: Sequence[Figure]) -> Bars:
     series = []
     for said in DRAWN:
         found = [f for f in figures if f.label.endswith(f", {said}")]
-        series.append(
-            Series(
-                said,
-                tuple(f.value for f in found),
-                low=tuple(f.low for f in found),
-                high=tuple(f.high for f in found),
-                role=SAID[said],
-            )
-        )
+        series.append(Series.of(said, found, role=SAID[said]))
     return Bars(f"{name}: held-out people", tuple(tasks), tuple(series), "right (%)")

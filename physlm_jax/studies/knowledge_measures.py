@@ -119,13 +119,7 @@ def _law(trained: Trained) -> Curve:
     x = tuple(float(p) for p, _ in points)
     found = [_ratio(argument, trained[argument]) for _, argument in points]
     most = [_most(argument, trained[argument][0]).value for _, argument in points]
-    ours = Series(
-        "R",
-        tuple(f.value for f in found),
-        x,
-        low=tuple(f.low for f in found),
-        high=tuple(f.high for f in found),
-    )
+    ours = Series.of("R", found, x=x)
     ceiling = Series("R_max", tuple(most), x, role="truth")
     return Curve(
         "Bits per parameter",
@@ -231,17 +225,12 @@ def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     """Held-out and trained people side by side."""
     by_label = {f.label: f for f in figures}
     series = []
-    for name, role in (("mean", "ours"), ("trained", "baseline")):
+    for name, said, role in (
+        ("mean", "held-out people", "ours"),
+        ("trained", "people asked in training", "baseline"),
+    ):
         found = [by_label[f"{label(argument)}, {name}"] for argument in trained]
-        series.append(
-            Series(
-                {"mean": "held-out people", "trained": "people asked in training"}[name],
-                tuple(f.value for f in found),
-                low=tuple(f.low for f in found),
-                high=tuple(f.high for f in found),
-                role=role,
-            )
-        )
+        series.append(Series.of(said, found, role=role))
     return Bars(
         "Questions answered exactly", tuple(map(label, trained)), tuple(series), "right (%)"
     )

@@ -86,12 +86,7 @@ def which(trained: runs.Trained, scale: str) -> Measurement:
         "Which matrices, at one budget?",
         tuple(f.label for f in figures),
         (
-            Series(
-                "share of full fine-tuning's gain",
-                tuple(f.value for f in figures),
-                low=tuple(f.low for f in figures),
-                high=tuple(f.high for f in figures),
-            ),
+            Series.of("share of full fine-tuning's gain", figures),
             Series(
                 "the paper: WikiSQL accuracy of GPT-3",
                 tuple(WIKISQL[runs.BUDGET[i][0]] for i in order),

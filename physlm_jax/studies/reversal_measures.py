@@ -77,12 +77,6 @@ def _bars(arguments: list[str], figures: list[Figure]) -> Bars:
     for question in questions:
         found = [by_label[f"{label}, {question}"] for label in labels]
         series.append(
-            Series(
-                question,
-                tuple(f.value for f in found),
-                low=tuple(f.low for f in found),
-                high=tuple(f.high for f in found),
-                role="ours" if question == questions[0] else "baseline",
-            )
+            Series.of(question, found, role="ours" if question == questions[0] else "baseline")
         )
     return Bars("Questions answered exactly", tuple(labels), tuple(series), "right (%)")

@@ -19,7 +19,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.studies import claim as claims
 from physlm_jax.studies.claim import Claim, Outcome
 from physlm_jax.studies.tasks import Task, perform
-from physlm_jax.studies.trained import base_of, finished, with_bases
+from physlm_jax.studies.trained import base_of, complete, finished, with_bases
 
 LOG = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _tasks(
 def _train(study: str, argument: str, seeds: range, runs: Path) -> float:
     """Trains what is missing of a configuration; the seconds it took."""
     began = time.monotonic()
-    finished(study, argument, seeds, runs)
+    complete(study, argument, seeds, runs)
     return time.monotonic() - began
 
 

@@ -28,6 +28,15 @@ class Stopped(Exception):
 def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> tuple[Run, ...]:
     """Returns the finished runs of a configuration, trained now where they are not there yet.
 
+    Args and errors are those of `complete`.
+    """
+    complete(study, argument, seeds, folder)
+    return tuple(_opened(folder / study, argument, seed) for seed in seeds)
+
+
+def complete(study: str, argument: str, seeds: Sequence[int], folder: Path) -> None:
+    """Trains the runs of a configuration that are not there yet; returns nothing.
+
     What is missing is trained as one population where the models are small. A configuration whose
     `base.run` is "@<argument>" starts, seed by seed, from the runs of that argument, which are
     trained first.
@@ -41,7 +50,7 @@ def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> t
     """
     config = _load(study, argument)
     if config.base.run.startswith("@"):
-        finished(study, config.base.run[1:], seeds, folder)
+        complete(study, config.base.run[1:], seeds, folder)
     places = folder / study
     missing = [s for s in seeds if _place(places, _name(argument), s, config.steps) is None]
     for group in _groups(missing, _at_once(config), lambda s: _base(places, config, s)):
@@ -50,7 +59,6 @@ def finished(study: str, argument: str, seeds: Sequence[int], folder: Path) -> t
         LOG.info("training %s, %s, in %s", argument, name.replace("-", " ", 1), workdir)
         if train(_configured(places, argument, group), workdir) is None:
             raise Stopped(argument)
-    return tuple(_opened(places, argument, seed) for seed in seeds)
 
 
 def _load(study: str, argument: str) -> ConfigDict:
