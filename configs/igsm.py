@@ -24,6 +24,8 @@ The argument is "world,scale" with optional ",key=value" settings:
   vocabulary  items, words, or the folder of GPT-2's
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from physlm_jax.errors import InputError, unknown
@@ -105,12 +107,14 @@ def _gpu(c: ConfigDict, world: str) -> None:
     c.model.dtype = "bfloat16"
     _size(c, "8-6" if world == "mini" else "12-6")
     c.pipeline.length = {"mini": 384, "med": 768, "hard": 1024}[world]
-    c.batch, c.steps = {"mini": (256, 8000), "med": (128, 20_000), "hard": (96, 20_000)}[world]
+    c.batch, c.steps = {"mini": (64, 4000), "med": (128, 20_000), "hard": (96, 20_000)}[world]
+    c.pipeline.mode, c.model.tied, c.model.unroll = "best_fit", False, 1
+    c.model.init_std, c.model.embedding_std = 0.02, 0.02
     c.optimizer.learning_rate, c.optimizer.warmup = 1e-3, 200
     _optimizer(c, 0.05)
     c.pipeline.rows_per_block = 32
     c.eval.rows = 512
-    c.eval.every = c.checkpoint.every = c.steps // 10
+    c.eval.every = c.checkpoint.every = c.steps // 4
 
 
 def _paper(c: ConfigDict, world: str) -> None:
@@ -160,10 +164,16 @@ def _data(c: ConfigDict, world: str, scale: str, chosen: dict[str, str]) -> None
         retry_mask=chosen["mask"],
         longest=c.pipeline.length,
     )
+    if scale == "gpu":
+        set_data(c, "igsm", **_options(c), prompt_weight=0.0, symbol_weight=0.2)
     if scale == "laptop":  # short problems with few names, and what is to be computed is learned
         small = {"ip_max": 4, "widths": (2,), "categories": 2, "items": 2}
         small |= {"prompt_weight": 0.0, "symbol_weight": 0.05}
-        set_data(c, "igsm", **{k: v for k, v in c.data.items() if k != "world"}, **small)
+        set_data(c, "igsm", **_options(c), **small)
+
+
+def _options(c: ConfigDict) -> dict[str, Any]:
+    return {k: v for k, v in c.data.items() if k != "world"}
 
 
 def sweep() -> list[dict[str, float]]:

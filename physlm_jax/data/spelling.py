@@ -42,8 +42,7 @@ class Speller(Vocabulary):
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        longest = sorted(self.names, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest)))
+        return re.compile(_longest_of(self.names))
 
     def spell(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the ids of pieces, int32[total], and each piece's number of ids.
@@ -143,6 +142,20 @@ class BytePairSpeller(Speller):
         assert self.pairs is not None
         names = {i: name for name, i in self.specials.items()}
         return self.pairs.decode([int(i) for i in ids], names)
+
+
+def _longest_of(texts: Sequence[str]) -> str:
+    """A pattern of the longest of some texts that fits: a tree of what they begin with.
+
+    Alternatives side by side would be tried one by one, hundreds for every token.
+    """
+    rests: dict[str, list[str]] = {}
+    for text in texts:
+        if text:
+            rests.setdefault(text[0], []).append(text[1:])
+    branches = [re.escape(first) + _longest_of(rest) for first, rest in rests.items()]
+    pattern = branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+    return f"(?:{pattern})?" if "" in texts and branches else pattern if branches else ""
 
 
 def spelled(texts: Sequence[str], pairs: byte_pairs.BytePairs) -> tuple[tuple[int, ...], ...]:

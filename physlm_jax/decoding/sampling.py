@@ -1,10 +1,11 @@
 """Sampling many continuations at once: a KV cache, one compiled loop, a random stream per row.
 
-All rows of a batch stand at the same place, so a step writes one place of the cache. The tokens
-that every prompt has are read in one forward pass; where a prompt is longer, its token is put in
-place of the sampled one. The loop ends when every row has stopped. Row i at place t draws with the
-key fold_in(fold_in(key, i), t), so that a sample depends neither on the batch it is in nor on the
-other rows (but for rounding: matrix products of other shapes may differ in the last bit).
+All rows of a batch stand at the same place, so a step writes one place of the cache. Tokens that
+every prompt has are read in one forward pass, but for the last few; where a prompt is longer, its
+token is put in place of the sampled one. The loop ends when every row has stopped. Row i at place
+t draws with the key fold_in(fold_in(key, i), t), so that a sample depends neither on the batch it
+is in nor on the other rows (but for rounding: matrix products of other shapes may differ in the
+last bit).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from physlm_jax.decoding.rows import Prompts, Samples
 from physlm_jax.errors import InputError
 from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Cache, Params, TransformerConfig
+
+PREFILL = 32  # tokens of prompts read in one pass: multiples of this, so that few are compiled
 
 
 class _Static(NamedTuple):
@@ -92,7 +95,9 @@ def generate(
     if not count:
         return rows.no_samples(max_length)
     tokens, lengths = rows.laid_out(config, ragged, max_length, size)
-    static = _Static(config, int(lengths.min()) - 1, temperature == 0, top_k, cache)
+    known = int(lengths.min()) - 1
+    known -= known % PREFILL
+    static = _Static(config, known, temperature == 0, top_k, cache)
     controls = _Controls(
         jnp.int32(max_length),
         jnp.int32(stop),

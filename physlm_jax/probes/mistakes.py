@@ -93,7 +93,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
     fitting = ProbeSettings(
         adapter=settings.adapter, steps=settings.steps, batch=settings.batch, seed=settings.seed
     )
-    probes = {task: fitted(run, run.params, task, fitting) for task in TASKS}
+    probes = {task: fitted(run, task, fitting) for task in TASKS}
     sampler = solver(run, batch=settings.batch)
     rows: list[tuple[Cell, ...]] = []
     data: dict[str, Any] = {}

@@ -209,7 +209,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         fitting = ProbeSettings(
             adapter=settings.adapter, steps=settings.steps, batch=settings.batch, seed=settings.seed
         )
-        detectors["probe"] = probing(world, *fitted(run, run.params, "can_next", fitting))
+        detectors["probe"] = probing(world, *fitted(run, "can_next", fitting))
     if "perfect" in settings.detectors:
         detectors["perfect"] = perfect
     whole, steady, random = _samplers(run, settings)

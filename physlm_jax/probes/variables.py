@@ -66,19 +66,16 @@ def training_batches(
     return [asked[lo : lo + size] for lo in range(0, len(asked) - size + 1, size)]
 
 
-def fitted(
-    run: Run, params: Params, task: str, settings: Settings, layer: int = -1
-) -> tuple[Probe, Params]:
-    """Returns a probe of one task fitted on a run's model, and the parameters it reads.
+def fitted(run: Run, task: str, settings: Settings) -> tuple[Probe, Params]:
+    """Returns a probe of one task fitted on a run's model, and the parameters it reads."""
+    batches = training_batches(as_igsm(run.world), task, settings, _room(run))
+    model, params = cut(run.model, run.params)
+    return fit(settings.fitting, model, params, task, batches), params
 
-    Args:
-        params: of the model.
-    """
-    world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
-    model, kept = cut(run.model, params, layer)
-    batches = training_batches(world, task, settings, longest)
-    return fit(settings.fitting, model, kept, task, batches), kept
+
+def _room(run: Run) -> int:
+    """Tokens that a problem with its solution may have."""
+    return as_igsm(run.world).longest or run.config.pipeline.length
 
 
 def scores(asked: Sequence[Asked], found: np.ndarray) -> dict[str, Any]:
@@ -111,8 +108,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
     Raises:
         InputError: a world without problems, no such task, layer or cell.
     """
-    world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
+    world, room = as_igsm(run.world), _room(run)
     key = jax.random.key(stream_key(settings.seed, "control") >> 33)
     models = {"trained": run.params}
     if settings.untrained:
@@ -123,14 +119,16 @@ def measure(run: Run, settings: Settings) -> Measurement:
         tests = {
             cell: [
                 ask(world, p, task, settings.most, settings.seed)
-                for p in problems_of(world, cell, settings.seed, settings.count, longest)
+                for p in problems_of(world, cell, settings.seed, settings.count, room)
             ]
             for cell in settings.cells
         }
+        batches = training_batches(world, task, settings, room)
         for layer in settings.layers or range(1, run.model.layers + 1):
             found: dict[str, dict[str, Any]] = {cell: {} for cell in tests}
             for name, params in models.items():
-                probe, kept = fitted(run, params, task, settings, layer)
+                model, kept = cut(run.model, params, layer)
+                probe = fit(settings.fitting, model, kept, task, batches)
                 for cell, asked in tests.items():
                     found[cell][name] = scores(asked, predict(probe, kept, asked))
             for cell, both in found.items():

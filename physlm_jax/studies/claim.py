@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import physlm_jax
 from physlm_jax.errors import InputError, unknown
 from physlm_jax.studies.exhibits import Measurement
 from physlm_jax.studies.plain import decode, encode
@@ -26,7 +27,7 @@ from physlm_jax.studies.plain import decode, encode
 SCHEMA, VERSION = "physlm_jax.outcome", 1
 VERDICTS = ("reproduced", "partly", "not reproduced", "not run")
 REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_RUN = VERDICTS
-PACKAGES = ("physlm_jax", "jax", "jaxlib", "flax", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "numpy")  # and this one, which may not be installed
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def collect(
     `configs`: config argument of a run -> its config (ConfigDict or dict); `seconds`: wall time of
     training and measuring; `command`: what to type to repeat it.
     """
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {"physlm_jax": physlm_jax.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     return Provenance(
         configs={run: _anonymous(config) for run, config in configs.items()},
         seeds=tuple(int(seed) for seed in seeds),

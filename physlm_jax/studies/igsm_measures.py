@@ -39,6 +39,7 @@ from physlm_jax.training.checkpoint import Run
 
 Trained = Mapping[str, tuple[Run, ...]]
 COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
+BATCH = {"laptop": 128, "gpu": 512, "paper": 512}  # of them that are written at once
 # Letters of symbols are nearly uniform, and the likeliest one is the same every time, which small
 # models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
 TEMPERATURE = {"laptop": 0.6, "gpu": 0.0, "paper": 0.0}
@@ -105,7 +106,8 @@ def outcome(run: Run, cell: str, scale: str, width: int = 1) -> Outcome:
     """Returns what a run's model makes of a cell: token by token, or with beams that are drawn."""
     world = as_igsm(run.world)
     longest = world.longest or run.config.pipeline.length
-    sampler = solver(run, temperature=TEMPERATURE[scale], width=width)
+    batch = max(1, BATCH[scale] // width)
+    sampler = solver(run, temperature=TEMPERATURE[scale], width=width, batch=batch)
     return solve(world, sampler, problems_of(world, cell, 0, COUNT[scale], longest), 0)
 
 
@@ -295,6 +297,15 @@ def compared(section: str, row: Callable[[Run], str]) -> Callable[[Trained, str]
         return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
 
     return measure
+
+
+def by_size(trained: Trained, scale: str) -> Measurement:
+    """Accuracy of models of several sizes, each called by its layers and heads."""
+    named = {}
+    for argument, each in trained.items():
+        size = f",model={each[0].model.layers}-{each[0].model.heads}"
+        named[argument + ("" if ",model=" in argument else size)] = each
+    return compared("", lambda run: "")(named, scale)
 
 
 def fake_row(run: Run) -> str:

@@ -103,6 +103,8 @@ def test_rules_that_compare_runs():
     assert CLAIMS["depth"].rule(Measurement(deep + shallow)) == REPRODUCED
     solved = measured("mini model=2-12", op1=100, op5=100)
     assert CLAIMS["depth"].rule(Measurement(deep + solved)) == NOT_REPRODUCED
+    unsolved = measured("mini model=8-6", op1=0), measured("mini model=2-12", op1=0)
+    assert CLAIMS["depth"].rule(Measurement(sum(unsolved, ()))) == PARTLY
     tuned = [
         measured("mini", op5=70),
         measured("mini retry=.2 tune=4", op5=60),
