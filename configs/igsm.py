@@ -11,7 +11,8 @@ The argument is "world,scale" with optional ",key=value" settings:
   scale  laptop  mini alone, with two kinds of things, two names of each and at most four instance
                  parameters; loss of the solutions, hardly any of their letters; 4 layers x 64,
                  rows of whole problems; some twelve minutes of one core
-         gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens
+         gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens; rows of whole
+                 problems, loss of the solutions, a fifth of it for letters
          paper   med and hard: GPT2-12-12 and the tokens of section 5.2's table (GPT-2's byte pairs
                  with vocabulary=FOLDER of yours; the words of names without)
   order  pq (default) or qp: question first
@@ -104,12 +105,13 @@ def _laptop(c: ConfigDict, world: str) -> None:
 
 
 def _gpu(c: ConfigDict, world: str) -> None:
+    """Rate and starts were chosen among three by 460 updates of mini, see docs/igsm.md."""
     c.model.dtype = "bfloat16"
     _size(c, "8-6" if world == "mini" else "12-6")
     c.pipeline.length = {"mini": 384, "med": 768, "hard": 1024}[world]
-    c.batch, c.steps = {"mini": (64, 4000), "med": (128, 20_000), "hard": (96, 20_000)}[world]
+    c.batch, c.steps = {"mini": (64, 20_000), "med": (128, 20_000), "hard": (96, 20_000)}[world]
     c.pipeline.mode, c.model.tied, c.model.unroll = "best_fit", False, 1
-    c.model.init_std, c.model.embedding_std = 0.02, 0.02
+    c.model.init_std, c.model.embedding_std = 0.05, 0.05
     c.optimizer.learning_rate, c.optimizer.warmup = 1e-3, 200
     _optimizer(c, 0.05)
     c.pipeline.rows_per_block = 32

@@ -4,7 +4,7 @@ python -m physlm_jax.reproduce --study=cfg --scale=laptop
 python -m physlm_jax.reproduce --study=cfg --scale=laptop --claims=generation-accuracy --seeds=3
 
 Finished runs are reused; a run that was stopped goes on. Small models leave most of a second core
-idle: --jobs=2 halves the time on two.
+idle: --jobs=2 takes little more than half the time on two.
 """
 
 import shlex

@@ -1,8 +1,9 @@
-"""Rows that fork: one text, and many short questions put at some of its places.
+"""Rows that fork: texts, and many short questions put at some of their places.
 
-Each question continues the text up to its place as if it alone came next: its tokens see the text
+Each question continues its text up to its place as if it alone came next: its tokens see the text
 up to there and each other, no other question, and the text sees none. So ten questions about a
-problem cost little more than reading it once.
+problem cost little more than reading it once. A row holds as many texts as have room, none of which
+sees another.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ Question = tuple[int, Sequence[int]]
 
 
 class Forks(NamedTuple):
-    """Rows of texts with questions, padded to one shape.
+    """N texts with up to Q questions each, in B rows of one shape.
 
     Attributes:
         tokens, positions: int32[B, T].
-        branch: int32[B, T], 0 for the text's tokens, else the number of the token's question.
-        seen: int32[B, T], how many tokens of the text a question's token sees.
-        ends: int32[B, Q], the place of the last token of each question.
-        asked: bool[B, Q], whether there is a question.
+        branch: int32[B, T], the number, in its row, of the text or question that a token is of;
+            -1 where there is none.
+        stem: int32[B, T], the branch of a question's text; of a text its own.
+        seen: int32[B, T], the place in the row up to which a question's token sees its text.
+        ends: int32[N, Q], the last token of each question: its row times T, plus its place.
+        asked: bool[N, Q], whether there is a question.
     """
 
     tokens: np.ndarray
     positions: np.ndarray
     branch: np.ndarray
+    stem: np.ndarray
     seen: np.ndarray
     ends: np.ndarray
     asked: np.ndarray
@@ -41,10 +45,10 @@ class Forks(NamedTuple):
 
 def visible(rows: Forks) -> jax.Array:
     """bool[B, T, T]: which token sees which, for `transformer.apply`."""
-    branch, seen = jnp.asarray(rows.branch), jnp.asarray(rows.seen)
+    branch, stem, seen = (jnp.asarray(x) for x in (rows.branch, rows.stem, rows.seen))
     place = jnp.arange(branch.shape[1])
     own = (branch[:, :, None] == branch[:, None, :]) & (place <= place[:, None])
-    text = (branch[:, None, :] == 0) & (place < seen[:, :, None])
+    text = (branch[:, None, :] == stem[:, :, None]) & (place < seen[:, :, None])
     return own | text
 
 
@@ -53,46 +57,70 @@ def fork(
     questions: Sequence[Sequence[Question]],
     length: int,
     most: int,
+    rows: int = 0,
 ) -> Forks:
     """Returns the rows.
 
     Args:
         texts: ids of each text.  questions: those about each.
-        length: T.  most: Q.
+        length: T.  most: Q.  rows: B; 0: as many as are needed.
 
     Raises:
-        InputError: a row does not fit.
+        InputError: a text does not fit into a row, or all do not fit into the rows.
     """
-    shape, count = (len(texts), length), len(texts)
-    tokens, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    branch, seen = np.full(shape, most + 1, np.int32), np.zeros(shape, np.int32)
-    ends, asked = np.zeros((count, most), np.int32), np.zeros((count, most), bool)
-    for row, (text, put) in enumerate(zip(texts, questions, strict=True)):
-        stem = _stem(put)
-        if _needed(put) > length or len(put) > most:
+    for number, put in enumerate(questions):
+        if (needed := row_length(put)) > length or len(put) > most:
             raise InputError(
-                f"text {row} with its {len(put)} questions needs {_needed(put)} tokens; a row has "
+                f"text {number} with its {len(put)} questions needs {needed} tokens; a row has "
                 f"room for {length} and {most} questions"
             )
-        tokens[row, :stem] = text[:stem]
-        positions[row, :stem] = np.arange(stem)
-        branch[row, :stem] = 0
-        end = stem
+    row, start = arrange(questions, length)
+    used = row_count(questions, length)
+    if rows and used > rows:
+        raise InputError(f"{len(texts)} texts need {used} rows of {length} tokens, not {rows}")
+    shape = (rows or used, length)
+    tokens, positions, seen = (np.zeros(shape, np.int32) for _ in range(3))
+    branch, stem = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
+    ends, asked = np.zeros((len(texts), most), np.int32), np.zeros((len(texts), most), bool)
+    for n, (text, put) in enumerate(zip(texts, questions, strict=True)):
+        r, first, size = row[n], start[n], _stem(put)
+        here, own = slice(first, first + size), n * (most + 1)
+        tokens[r, here], positions[r, here] = text[:size], np.arange(size)
+        branch[r, here] = stem[r, here] = own
+        end = first + size
         for number, (place, ids) in enumerate(put):
             here = slice(end, end + len(ids))
-            tokens[row, here], branch[row, here], seen[row, here] = ids, number + 1, place
-            positions[row, here] = place + np.arange(len(ids))
+            tokens[r, here], branch[r, here], stem[r, here] = ids, own + number + 1, own
+            positions[r, here], seen[r, here] = place + np.arange(len(ids)), first + place
             end += len(ids)
-            ends[row, number], asked[row, number] = end - 1, True
-    return Forks(tokens, positions, branch, seen, ends, asked)
+            ends[n, number], asked[n, number] = r * length + end - 1, True
+    return Forks(tokens, positions, branch, stem, seen, ends, asked)
+
+
+def arrange(questions: Sequence[Sequence[Question]], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """int[N] twice: in which row each text is, and where it begins; the longest first."""
+    sizes = np.array([row_length(put) for put in questions], int)
+    row, start = np.zeros(len(sizes), int), np.zeros(len(sizes), int)
+    filled = np.zeros(len(sizes), int)
+    for n in np.argsort(-sizes, kind="stable"):
+        row[n] = np.argmax(filled + sizes[n] <= length)
+        start[n] = filled[row[n]]
+        filled[row[n]] += sizes[n]
+    return row, start
+
+
+def row_count(questions: Sequence[Sequence[Question]], length: int) -> int:
+    """Returns how many rows texts with these questions need."""
+    return int(arrange(questions, length)[0].max(initial=-1)) + 1
 
 
 def longest(questions: Sequence[Sequence[Question]]) -> int:
-    """Returns the tokens of the longest row."""
-    return max(map(_needed, questions), default=0)
+    """Returns the tokens of the longest text with its questions."""
+    return max(map(row_length, questions), default=0)
 
 
-def _needed(put: Sequence[Question]) -> int:
+def row_length(put: Sequence[Question]) -> int:
+    """Returns the tokens of a text, as far as it is seen, with its questions."""
     return _stem(put) + sum(len(ids) for _, ids in put)
 
 

@@ -22,7 +22,7 @@ from physlm_jax.data.hashing import stream_key
 from physlm_jax.errors import InputError
 from physlm_jax.models import lora, transformer
 from physlm_jax.models.transformer import Params, TransformerConfig
-from physlm_jax.probes.forks import Forks, fork, longest, visible
+from physlm_jax.probes.forks import Forks, fork, longest, row_count, visible
 from physlm_jax.probes.variable_tasks import CLASSES, Asked
 
 ADAPTER = "^embedding$: rank=8, alpha=8, init=zero_down"  # the factor of the papers' A is zero
@@ -51,7 +51,7 @@ class Probe(NamedTuple):
     Attributes:
         model: the network it reads, cut after the layer that is read.
         adapter: see `lora`.  head: kernel [D, C] and bias [C].
-        length, most: T and Q of the rows it was fitted on.
+        length, most: T of the rows it was fitted on, and questions about a problem.
     """
 
     model: TransformerConfig
@@ -89,7 +89,7 @@ def fit(
         model, params: the network, see `cut`.
         batches: problems with questions, taken in turn, round and round, one batch an update.
     """
-    length = _rounded(max(longest([a.questions for a in batch]) for batch in batches))
+    length, rows = _shape(batches)
     key = jax.random.key(stream_key(config.seed, "variable probe", task) >> 33)
     model = dataclasses.replace(model, max_length=max(length, model.max_length), dtype="float32")
     adapter = lora.init(model, lora.parse(config.adapter), key)
@@ -100,17 +100,25 @@ def fit(
     trained = {"adapter": adapter, "head": head}
     state = _optimizer(config).init(trained)
     for step in range(config.steps):
-        rows, truth = together(batches[step % len(batches)], length, config.most)
-        trained, state = _update(config, model, params, trained, state, rows, truth)
+        forks, truth = together(batches[step % len(batches)], length, config.most, rows)
+        trained, state = _update(config, model, params, trained, state, forks, truth)
     return Probe(model, trained["adapter"], trained["head"], length, config.most)
 
 
-def together(batch: Sequence[Asked], length: int, most: int) -> tuple[Forks, np.ndarray]:
-    """Returns the rows of a batch, and the truth int32[B, Q] of its questions (0 where none)."""
-    rows = fork([a.text for a in batch], [a.questions for a in batch], length, most)
-    truth = np.zeros(rows.asked.shape, np.int32)
-    truth[rows.asked] = np.concatenate([a.truth for a in batch])
-    return rows, truth
+def together(batch: Sequence[Asked], length: int, most: int, rows: int) -> tuple[Forks, np.ndarray]:
+    """Returns the rows of a batch, and the truth int32[N, Q] of its questions (0 where none)."""
+    found = fork([a.text for a in batch], [a.questions for a in batch], length, most, rows)
+    truth = np.zeros(found.asked.shape, np.int32)
+    truth[found.asked] = np.concatenate([a.truth for a in batch])
+    return found, truth
+
+
+def _shape(batches: Sequence[Sequence[Asked]], least: int = 0) -> tuple[int, int]:
+    """Tokens of a row, at least so many, and rows of a batch: one compilation serves all."""
+    questions = [[a.questions for a in batch] for batch in batches]
+    longest_of_all = max(least, *map(longest, questions))
+    length = -(-longest_of_all // 32) * 32
+    return length, max(row_count(each, length) for each in questions)
 
 
 def predict(probe: Probe, params: Params, asked: Sequence[Asked], batch: int = 64) -> np.ndarray:
@@ -119,20 +127,16 @@ def predict(probe: Probe, params: Params, asked: Sequence[Asked], batch: int = 6
     Args:
         params: of the network that the probe was fitted on.
     """
-    found = []
-    length = max(probe.length, _rounded(longest([a.questions for a in asked])))
+    parts = [list(asked[lo : lo + batch]) for lo in range(0, len(asked), batch)]
+    filled = [part + [part[-1]] * (batch - len(part)) for part in parts]
+    length, rows = _shape(filled, probe.length)
     model = dataclasses.replace(probe.model, max_length=max(length, probe.model.max_length))
-    for lo in range(0, len(asked), batch):
-        part = list(asked[lo : lo + batch])
-        filled = part + [part[-1]] * (batch - len(part))  # one shape, one compilation
-        rows, _ = together(filled, length, probe.most)
-        classes = _predict(model, params, probe.adapter, probe.head, rows)
-        found.append(np.asarray(classes)[: len(part)][rows.asked[: len(part)]])
+    found = []
+    for part, whole in zip(parts, filled, strict=True):
+        forks, _ = together(whole, length, probe.most, rows)
+        classes = _predict(model, params, probe.adapter, probe.head, forks)
+        found.append(np.asarray(classes)[: len(part)][forks.asked[: len(part)]])
     return np.concatenate(found)
-
-
-def _rounded(length: int) -> int:
-    return -(-length // 32) * 32
 
 
 def _optimizer(config: FitConfig) -> optax.GradientTransformation:
@@ -141,7 +145,7 @@ def _optimizer(config: FitConfig) -> optax.GradientTransformation:
 
 
 def _logits(model: TransformerConfig, params: Params, trained: Any, rows: Forks) -> jax.Array:
-    """float32[B, Q, C]."""
+    """float32[N, Q, C]."""
     out = transformer.apply(
         model,
         lora.attach(params, trained["adapter"]),
@@ -151,7 +155,7 @@ def _logits(model: TransformerConfig, params: Params, trained: Any, rows: Forks)
         logits=False,
     )
     assert out.final is not None  # asked for
-    ends = jnp.take_along_axis(out.final, rows.ends[:, :, None], axis=1).astype(jnp.float32)
+    ends = out.final.reshape(-1, model.width)[rows.ends].astype(jnp.float32)
     return ends @ trained["head"]["kernel"] + trained["head"]["bias"]
 
 

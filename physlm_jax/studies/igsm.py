@@ -104,7 +104,7 @@ def _helped(m: Measurement) -> str:
 
 
 def _deeper(m: Measurement) -> str:
-    """The deepest model is as good as the shallowest wherever that one errs, and better somewhere."""
+    """The deepest is as good as the shallowest wherever that one errs, and somewhere better."""
     values: dict[str, dict[int, float]] = {}
     for f in m.figures:
         match = re.search(r"model=(\d+)-\d+, (.*)", f.label)

@@ -40,19 +40,20 @@ from physlm_jax.training.checkpoint import Run
 Trained = Mapping[str, tuple[Run, ...]]
 COUNT = {"laptop": 512, "gpu": 1024, "paper": 4096}  # problems of a cell
 BATCH = {"laptop": 128, "gpu": 512, "paper": 512}  # of them that are written at once
-# Letters of symbols are nearly uniform, and the likeliest one is the same every time, which small
-# models have not learned to avoid. Drawn at a low temperature, all else stays the likeliest.
-TEMPERATURE = {"laptop": 0.6, "gpu": 0.0, "paper": 0.0}
+# Letters of symbols are nearly uniform: each one is less likely than that a sentence is taken back
+# (greedily, models that are not sure take back for ever), and the likeliest one is the same every
+# time, which small models have not learned to avoid. So they are drawn at a low temperature.
+TEMPERATURE = {"laptop": 0.6, "gpu": 0.6, "paper": 0.0}
 PROBE: dict[str, dict[str, Any]] = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
     "laptop": {  # the papers' rank 8 of 768 dimensions is, in proportion, less than 1 of 64
-        "steps": 1500,
+        "steps": 1000,
         "batch": 24,
         "fresh": 300,
         "count": 512,
         "learning_rate": 1e-2,
-        "adapter": "^embedding$: rank=1, alpha=2, init=zero_down",
+        "adapter": "^embedding$: rank=2, alpha=4, init=zero_down",
     },
-    "gpu": {"steps": 3000, "batch": 64, "fresh": 3000, "count": 1024},
+    "gpu": {"steps": 3000, "batch": 64, "fresh": 600, "count": 1024},
     "paper": {"steps": 100_000, "batch": 256, "fresh": 100_000, "count": 4096},
 }
 SHOWN = 3

@@ -48,7 +48,7 @@ CLAIMS = (
         rule=_within({f"none, {HELD}": (0, 2)}),
         rule_text="With as many updates as reverse training: at most 2 % of the held-out backward "
         "facts and at least 99 % of the forward facts. Half as many updates (data-matched) are "
-        "shown and not judged: the laptop's 250 were seen not to teach all forward facts.",
+        "shown and not judged: too few teach not even the forward facts.",
         scales=ALL_SCALES,
         runs=measures.symbolic("kind=none", "kind=none,budget=data"),
         measure=measures.recalled,
