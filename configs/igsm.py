@@ -34,6 +34,17 @@ from physlm_jax.training.config import base, read_settings, set_data, split_argu
 
 WORLDS = ("mini", "med", "hard")
 SCALES = {"mini": ("laptop", "gpu"), "med": ("gpu", "paper"), "hard": ("gpu", "paper")}
+DATA: dict[str, dict[str, Any]] = {  # what is computed is learned
+    "gpu": {"prompt_weight": 0.0, "symbol_weight": 0.2},
+    "laptop": {
+        "prompt_weight": 0.0,
+        "symbol_weight": 0.05,
+        "ip_max": 4,
+        "widths": (2,),
+        "categories": 2,
+        "items": 2,
+    },
+}
 SETTINGS = {
     "order": "pq",
     "model": "",
@@ -165,17 +176,8 @@ def _data(c: ConfigDict, world: str, scale: str, chosen: dict[str, str]) -> None
         retry_kind=chosen["kind"],
         retry_mask=chosen["mask"],
         longest=c.pipeline.length,
+        **DATA.get(scale, {}),
     )
-    if scale == "gpu":
-        set_data(c, "igsm", **_options(c), prompt_weight=0.0, symbol_weight=0.2)
-    if scale == "laptop":  # short problems with few names, and what is to be computed is learned
-        small = {"ip_max": 4, "widths": (2,), "categories": 2, "items": 2}
-        small |= {"prompt_weight": 0.0, "symbol_weight": 0.05}
-        set_data(c, "igsm", **_options(c), **small)
-
-
-def _options(c: ConfigDict) -> dict[str, Any]:
-    return {k: v for k, v in c.data.items() if k != "world"}
 
 
 def sweep() -> list[dict[str, float]]:

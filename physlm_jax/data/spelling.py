@@ -153,9 +153,11 @@ def _longest_of(texts: Sequence[str]) -> str:
     for text in texts:
         if text:
             rests.setdefault(text[0], []).append(text[1:])
+    if not rests:
+        return ""
     branches = [re.escape(first) + _longest_of(rest) for first, rest in rests.items()]
     pattern = branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
-    return f"(?:{pattern})?" if "" in texts and branches else pattern if branches else ""
+    return f"(?:{pattern})?" if "" in texts else pattern
 
 
 def spelled(texts: Sequence[str], pairs: byte_pairs.BytePairs) -> tuple[tuple[int, ...], ...]:

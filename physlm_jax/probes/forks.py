@@ -75,7 +75,7 @@ def fork(
                 f"room for {length} and {most} questions"
             )
     row, start = arrange(questions, length)
-    used = row_count(questions, length)
+    used = int(row.max(initial=-1)) + 1
     if rows and used > rows:
         raise InputError(f"{len(texts)} texts need {used} rows of {length} tokens, not {rows}")
     shape = (rows or used, length)

@@ -1,10 +1,13 @@
 """Spelling: pieces as ids, laid out by compiled code, against a plain twin."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from physlm_jax.data import spelling
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
 from physlm_jax.errors import InputError
@@ -50,3 +53,13 @@ def test_what_is_no_name():
 
 def test_ids_of_special_pieces():
     assert speller([(4,), (1, 2)]).role(0) == 4
+
+
+@given(
+    st.lists(st.text("ab .+", min_size=1, max_size=4), min_size=1, unique=True),
+    st.text("ab .+", max_size=12),
+)
+def test_the_longest_name_that_fits_is_found(names, text):
+    """By a tree of what names begin with, as by trying them one by one, the longest first."""
+    slow = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    assert re.findall(spelling._longest_of(names), text) == slow.findall(text)
