@@ -55,6 +55,7 @@ def test_ids_of_special_pieces():
     assert speller([(4,), (1, 2)]).role(0) == 4
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("ab .+", min_size=1, max_size=4), min_size=1, unique=True),
     st.text("ab .+", max_size=12),

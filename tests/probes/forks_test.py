@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physlm_jax.errors import InputError
@@ -49,6 +49,7 @@ def test_what_no_question_sees_of_a_text_is_left_out():
     assert longest([[(1, [5]), (2, [6])]]) == 4
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(9, 20))
 def test_texts_share_rows_without_touching(sizes, length):
     questions = [[(size - 1, [1])] for size in sizes]
