@@ -139,7 +139,7 @@ class Spec:
 MED = Spec()
 HARD = Spec(op_max=21, ip_max=28)
 MINI = Spec(op_max=3, ip_max=6, depths=(2,), widths=(2, 3), chains=1, subcategories=1, items=8)
-MINI_GPU = Spec(op_max=5, ip_max=8, depths=(2, 3), chains=2, items=8)
+MINI_GPU = Spec(op_max=5, ip_max=8, depths=(2, 3), chains=1, subcategories=1, items=4)
 SPECS = {"med": MED, "hard": HARD, "mini": MINI, "mini-gpu": MINI_GPU}
 
 
