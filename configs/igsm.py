@@ -12,7 +12,7 @@ The argument is "world,scale" with optional ",key=value" settings:
                  parameters; loss of the solutions, hardly any of their letters; 4 layers x 64,
                  rows of whole problems; some nine minutes of one core
          gpu     mini: 8 layers x 384, 384 tokens; med: GPT2-12-6 on names as tokens; rows of whole
-                 problems, loss of the solutions, a fifth of it for letters
+                 problems, loss of the solutions, a fifth of it for letters; Muon, as at laptop
          paper   med and hard: GPT2-12-12 and the tokens of section 5.2's table (GPT-2's byte pairs
                  with vocabulary=FOLDER of yours; the words of names without)
   order  pq (default) or qp: question first
