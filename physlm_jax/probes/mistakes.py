@@ -35,6 +35,7 @@ class Settings:
 
     cells: tuple[str, ...] = option(("law",), "problems: see the probe reasoning")
     count: int = option(512, "problems of each cell")
+    temperature: float = option(0.0, "of drawn solutions; 0: the likeliest token")
     adapter: str = option(ADAPTER, "of the probes: rules of models.lora")
     steps: int = option(300, "updates of each probe")
     batch: int = option(32, "problems per update, and solved at once")
@@ -94,7 +95,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         adapter=settings.adapter, steps=settings.steps, batch=settings.batch, seed=settings.seed
     )
     probes = {task: fitted(run, task, fitting) for task in TASKS}
-    sampler = solver(run, batch=settings.batch)
+    sampler = solver(run, temperature=settings.temperature, batch=settings.batch)
     rows: list[tuple[Cell, ...]] = []
     data: dict[str, Any] = {}
     for cell in settings.cells:
@@ -110,4 +111,5 @@ def measure(run: Run, settings: Settings) -> Measurement:
             where = "unneeded parameters" if task == "nece" else "first wrong parameters"
             rows.append((cell, where, task, len(said), share))
     header = ("cell", "of", "task", "n", "said false")
-    return Measurement("mistakes", header, tuple(rows), {"cells": data})
+    heat = f"-t{settings.temperature:g}" if settings.temperature else ""
+    return Measurement(f"mistakes{heat}", header, tuple(rows), {"cells": data})

@@ -8,6 +8,7 @@ the truth ("P"). Source: arXiv 2408.16293, section 2, figure 3.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -184,7 +185,10 @@ class Settings:
     count: int = option(256, "problems of each cell")
     tries: tuple[int, ...] = option((10,), "sentences drawn anew in a solution at most, e.g. 10,50")
     detectors: tuple[str, ...] = option(DETECTORS, "what regrets: probe, perfect")
-    width: int = option(1, "beams of each sentence; 1: the likeliest token, drawn when regretted")
+    temperature: float = option(
+        0.0, "of drawn solutions; 0: the likeliest token, and 1 for what is drawn anew"
+    )
+    width: int = option(1, "beams of each sentence; 1: none")
     adapter: str = option(ADAPTER, "of the probe: rules of models.lora")
     steps: int = option(300, "updates of the probe")
     batch: int = option(32, "problems per update of the probe, and solved at once")
@@ -227,15 +231,17 @@ def measure(run: Run, settings: Settings) -> Measurement:
         for name, found in data[cell].items():
             rows.append((cell, name, found["n"], found["right"], found["error"]))
     header = ("cell", "regret", "n", "right", "±")
-    name = f"regret-{joined(settings.tries)}-beams{settings.width}"
+    heat = f"-t{settings.temperature:g}" if settings.temperature else ""
+    name = f"regret-{joined(settings.tries)}{heat}-beams{settings.width}"
     return Measurement(name, header, tuple(rows), {"cells": data})
 
 
 def _samplers(run: Run, settings: Settings) -> tuple[Sampler, Sampler, Sampler]:
     """Of whole solutions, of sentences, and of sentences drawn anew."""
     stop = int(as_igsm(run.world).vocabulary.encode(".")[0])
-    whole = solver(run, width=settings.width, batch=settings.batch)
-    steady = solver(run, width=settings.width, batch=settings.batch, stop=stop)
-    if settings.width > 1:
+    writes = functools.partial(solver, run, width=settings.width, batch=settings.batch)
+    whole = writes(temperature=settings.temperature)
+    steady = writes(temperature=settings.temperature, stop=stop)
+    if settings.width > 1 or settings.temperature > 0:
         return whole, steady, steady
-    return whole, steady, solver(run, temperature=1.0, batch=settings.batch, stop=stop)
+    return whole, steady, writes(temperature=1.0, stop=stop)

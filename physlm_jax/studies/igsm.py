@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from physlm_jax.studies import igsm_measures as measures
+from physlm_jax.studies import igsm_probed as probed
 from physlm_jax.studies.claim import Claim, decide
 from physlm_jax.studies.exhibits import Figure, Measurement
 
@@ -208,7 +209,7 @@ CLAIMS = (
         "above the commoner answer, with 95 % intervals apart from the untrained model's.",
         scales=("laptop",),
         runs=measures.worlds(""),
-        measure=measures.variables(("nece", "can_next")),
+        measure=probed.variables(("nece", "can_next")),
     ),
     Claim(
         id="six-variables",
@@ -222,7 +223,7 @@ CLAIMS = (
         "commoner answer, with 95 % intervals apart from the untrained model's.",
         scales=LARGE,
         runs=measures.worlds(""),
-        measure=measures.variables(("dep", "nece", "known", "value", "can_next", "nece_next")),
+        measure=probed.variables(("dep", "nece", "known", "value", "can_next", "nece_next")),
     ),
     Claim(
         id="mistakes-believed",
@@ -235,7 +236,7 @@ CLAIMS = (
         rule_text="Probes call fewer than 90 % of wrong or unneeded parameters what they are.",
         scales=LARGE,
         runs=measures.worlds(""),
-        measure=measures.mistakes,
+        measure=probed.mistakes,
     ),
     Claim(
         id="depth",
@@ -266,7 +267,7 @@ CLAIMS = (
         rule_text="As for the last layer; right answers by distance are shown for every layer.",
         scales=LARGE,
         runs=measures.worlds(""),
-        measure=measures.variables(("nece",), ()),
+        measure=probed.variables(("nece",), ()),
     ),
     Claim(
         id="regret",
@@ -280,7 +281,7 @@ CLAIMS = (
         rule_text="No regret <= regret by a probe <= by the truth <= by the truth with 50 tries.",
         scales=LARGE,
         runs=measures.worlds(""),
-        measure=measures.regret,
+        measure=probed.regret,
     ),
     Claim(
         id="retry-counts",

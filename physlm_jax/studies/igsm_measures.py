@@ -1,8 +1,7 @@
-"""What is trained, asked and compared for the claims of iGSM (Parts 2.1 and 2.2)."""
+"""What is trained and solved, and compared for the claims of iGSM (Parts 2.1 and 2.2)."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from physlm_jax.probes import mistakes as mistakes_probe
-from physlm_jax.probes import regret as regret_probe
-from physlm_jax.probes import variables as variables_probe
 from physlm_jax.probes.reasoning import (
     UNPARSED,
     Outcome,
@@ -44,18 +40,6 @@ BATCH = {"laptop": 128, "gpu": 512, "paper": 512}  # of them that are written at
 # (greedily, models that are not sure take back for ever), and the likeliest one is the same every
 # time, which small models have not learned to avoid. So they are drawn at a low temperature.
 TEMPERATURE = {"laptop": 0.6, "gpu": 0.6, "paper": 0.0}
-PROBE: dict[str, dict[str, Any]] = {  # how V-probes are fitted: laptop's and gpu's sizes are ours
-    "laptop": {  # the papers' rank 8 of 768 dimensions is, in proportion, less than 1 of 64
-        "steps": 1000,
-        "batch": 24,
-        "fresh": 300,
-        "count": 512,
-        "learning_rate": 1e-2,
-        "adapter": "^embedding$: rank=2, alpha=4, init=zero_down",
-    },
-    "gpu": {"steps": 3000, "batch": 64, "fresh": 600, "count": 1024},
-    "paper": {"steps": 100_000, "batch": 256, "fresh": 100_000, "count": 4096},
-}
 SHOWN = 3
 
 
@@ -150,24 +134,25 @@ def _by_cell(
     """
     return [
         Figure.of(
-            f"{label(argument)}, {_said(cell)}",
+            f"{label(argument)}, {cell_label(cell)}",
             right(each, cell, scale),
             100,
             seeds=len(each),
             paper=paper,
             unit="%",
         )
-        for cell, paper in _cells(each[0], section, row)
+        for cell, paper in paper_cells(each[0], section, row)
         if not least or (cell.isdigit() and int(cell) >= least)
     ]
 
 
-def _said(cell: str) -> str:
+def cell_label(cell: str) -> str:
+    """Returns how a cell is called in the figures."""
     return f"op={cell}" if cell.isdigit() else cell
 
 
-def _cells(run: Run, section: str = "", row: str = "") -> list[tuple[str, float | None]]:
-    """The cells of a run's world, with the paper's figure of each where it is the paper's."""
+def paper_cells(run: Run, section: str = "", row: str = "") -> list[tuple[str, float | None]]:
+    """Returns the cells of a run's world, with the papers' figure of each where they have it."""
     cells = usual_cells(as_igsm(run.world))
     values = reported().get(section, {}).get(row, {}).get(family(run)) if section else None
     return list(zip(cells, values or [None] * len(cells), strict=True))
@@ -192,7 +177,7 @@ def tables(trained: Trained, scale: str) -> list[Exhibit]:
         row = [label(argument), *(_solved(each, cell, scale) for cell in cells)]
         rows.setdefault(cells, []).append(tuple(row))
     title = "Solved, per cent, with binomial standard error"
-    return [Table(title, ("run", *map(_said, cells)), tuple(r)) for cells, r in rows.items()]
+    return [Table(title, ("run", *map(cell_label, cells)), tuple(r)) for cells, r in rows.items()]
 
 
 def _solved(each: Sequence[Run], cell: str, scale: str) -> str:
@@ -210,7 +195,7 @@ def _taxonomy(argument: str, each: Sequence[Run], scale: str) -> Table:
             for kind, n in outcome(run, cell, scale).figures()["mistakes"].items():
                 kinds[kind] = kinds.get(kind, 0) + n
         said = ", ".join(f"{k} {n}" for k, n in sorted(kinds.items(), key=lambda x: -x[1]))
-        rows.append((_said(cell), sum(kinds.values()), said or "-"))
+        rows.append((cell_label(cell), sum(kinds.values()), said or "-"))
     return Table(f"{label(argument)}: first mistakes", ("cell", "wrong", "kinds"), tuple(rows))
 
 
@@ -231,9 +216,9 @@ def redundancy(trained: Trained, scale: str) -> Measurement:
     """Operations and parameters beyond the necessary ones in right solutions."""
     figures: list[Figure] = []
     for argument, each in trained.items():
-        for cell, _ in _cells(each[0]):
+        for cell, _ in paper_cells(each[0]):
             for name in ("unnecessary_op", "unnecessary_params"):
-                said = f"{label(argument)}, {_said(cell)}, {name}"
+                said = f"{label(argument)}, {cell_label(cell)}, {name}"
                 figures += _mean(said, each, cell, scale, name)
     return Measurement(tuple(figures), tuple(tables(trained, scale)))
 
@@ -265,8 +250,8 @@ def retries(trained: Trained, scale: str) -> Measurement:
     for argument, each in trained.items():
         data = each[0].config.data
         row = f"{data.retry_rate:g}".lstrip("0") + ("" if data.retry_mask == "none" else "m")
-        for cell, paper in _cells(each[0], "retry_counts", row):
-            name = f"{label(argument)}, {_said(cell)}, taken back"
+        for cell, paper in paper_cells(each[0], "retry_counts", row):
+            name = f"{label(argument)}, {cell_label(cell)}, taken back"
             figures += _mean(name, each, cell, scale, "retries", paper)
         figures += _by_cell(argument, each, scale, "retry_rates", row or "0")
     return Measurement(tuple(figures), (*tables(trained, scale), _bars(trained, figures)))
@@ -276,7 +261,7 @@ def _bars(trained: Trained, figures: Sequence[Figure]) -> Bars:
     """Accuracy of all runs side by side, a group for each cell."""
     found = {f.label: f for f in figures}
     first = next(iter(trained.values()))[0]
-    cells = [_said(cell) for cell in usual_cells(as_igsm(first.world))]
+    cells = [cell_label(cell) for cell in usual_cells(as_igsm(first.world))]
     series = []
     for argument in trained:
         own = [found.get(f"{label(argument)}, {cell}") for cell in cells]
@@ -315,137 +300,3 @@ def fake_row(run: Run) -> str:
     kind = {"retry_weak": "weak", "retry_miss": "miss"}.get(data.retry_kind, "")
     masked = "" if data.retry_mask == "none" else "m"
     return f"{kind} {data.retry_rate:g}".replace(" 0.", " .") + masked
-
-
-def variables(tasks: Sequence[str], layers: Sequence[int] = (-1,)) -> Any:
-    """Returns a measurement of V-probes: the trained models, one untrained one, the majority."""
-
-    def measure(trained: Trained, scale: str) -> Measurement:
-        settings = variables_probe.Settings(tasks=tuple(tasks), layers=tuple(layers))
-        figures: list[Figure] = []
-        exhibits: list[Exhibit] = []
-        for argument, each in trained.items():
-            found = [_probed(run, scale, settings, n == 0) for n, run in enumerate(each)]
-            for key in found[0]:
-                figures += _probe_figures(f"{label(argument)}, {key}", [f[key] for f in found])
-            exhibits.append(_by_distance(label(argument), found[0]))
-        return Measurement(tuple(figures), tuple(exhibits))
-
-    return measure
-
-
-def _probed(
-    run: Run, scale: str, settings: variables_probe.Settings, untrained: bool
-) -> dict[str, Any]:
-    chosen = dataclasses.replace(settings, untrained=untrained, **PROBE[scale])
-    return variables_probe.measure(run, chosen).data["tasks"]
-
-
-def _probe_figures(name: str, found: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """Of one task: right, by class, the untrained model, the commoner answer."""
-    figures = []
-    for part in ("right", "positives", "negatives"):
-        shares = [
-            statistics.proportion(round(f["trained"][part] * f["trained"]["n"]), f["trained"]["n"])
-            for f in found
-        ]
-        figures.append(
-            Figure.of(
-                f"{name}, {part}",
-                statistics.over_seeds(shares, (0, 1)),
-                100,
-                seeds=len(found),
-                unit="%",
-                role="ours" if part == "right" else "baseline",
-            )
-        )
-    control = found[0]["untrained"]
-    share = statistics.proportion(round(control["right"] * control["n"]), control["n"])
-    figures.append(Figure.of(f"{name}, untrained", share, 100, unit="%", role="control"))
-    most = float(np.mean([f["trained"]["majority"] for f in found]))
-    figures.append(Figure(f"{name}, majority", 100 * most, seeds=0, unit="%", role="control"))
-    return figures
-
-
-def _by_distance(name: str, found: Mapping[str, Any]) -> Table:
-    rows = [
-        (key, t, cell["n"], None if cell["right"] is None else round(100 * cell["right"], 1))
-        for key, both in found.items()
-        for t, cell in both["trained"]["by_distance"].items()
-    ]
-    return Table(
-        f"{name}: right by distance from the question", ("probe", "t", "n", "%"), tuple(rows)
-    )
-
-
-def mistakes(trained: Trained, scale: str) -> Measurement:
-    """What V-probes say of unneeded and of first wrong parameters."""
-    figures = []
-    for argument, each in trained.items():
-        cells = usual_cells(as_igsm(each[0].world))
-        chosen = PROBE[scale]
-        settings = mistakes_probe.Settings(
-            cells=(cells[-2], cells[-1]),
-            count=COUNT[scale],
-            steps=chosen["steps"],
-            batch=chosen["batch"],
-        )
-        found = [mistakes_probe.measure(run, settings).data["cells"] for run in each]
-        for cell in settings.cells:
-            for task in mistakes_probe.TASKS:
-                n = sum(f[cell][task]["n"] for f in found)
-                said = sum((f[cell][task]["said_false"] or 0) * f[cell][task]["n"] for f in found)
-                name = f"{label(argument)}, {_said(cell)}, {task} said false"
-                if n:
-                    share = statistics.proportion(round(said), n)
-                    figures.append(Figure.of(name, share, 100, seeds=len(each), unit="%"))
-    return Measurement(tuple(figures))
-
-
-def regret(trained: Trained, scale: str) -> Measurement:
-    """Accuracy with sentences regretted by a probe or by the truth, and with beams instead."""
-    figures: list[Figure] = []
-    for argument, each in trained.items():
-        cell = usual_cells(as_igsm(each[0].world))[-2]
-        settings = regret_probe.Settings(
-            cells=(cell,),
-            count=COUNT[scale],
-            tries=(10, 50),
-            steps=PROBE[scale]["steps"],
-            batch=PROBE[scale]["batch"],
-        )
-        found = [regret_probe.measure(run, settings).data["cells"][cell] for run in each]
-        for how in found[0]:
-            shares = [
-                statistics.proportion(round(f[how]["right"] * f[how]["n"]), f[how]["n"])
-                for f in found
-            ]
-            figures.append(
-                Figure.of(
-                    f"{label(argument)}, {_said(cell)}, regret {how}",
-                    statistics.over_seeds(shares, (0, 1)),
-                    100,
-                    seeds=len(each),
-                    paper=_regret_paper(each[0], cell, how),
-                    unit="%",
-                )
-            )
-        for width in (4, 16):
-            figures.append(
-                Figure.of(
-                    f"{label(argument)}, {_said(cell)}, {width} beams",
-                    right(each, cell, scale, width),
-                    100,
-                    seeds=len(each),
-                    unit="%",
-                    role="baseline",
-                )
-            )
-    return Measurement(tuple(figures))
-
-
-def _regret_paper(run: Run, cell: str, how: str) -> float | None:
-    rows = {"probe 10": "v1 beam1", "perfect 10": "vP beam1", "perfect 50": "vP50 beam1"}
-    section = "accuracy" if how == "none" else "regret"
-    cells = dict(_cells(run, section, rows.get(how, "beam1")))
-    return cells.get(cell)

@@ -39,6 +39,10 @@ def test_regret(workdir):
     names = ["none", "probe 1", "probe 2", "perfect 1", "perfect 2"]
     assert [row[1] for row in found.rows] == names
     assert path.name == "regret-1+2-beams1-step2.json"
+    hot = {"cells": ["2"], "count": 3, "detectors": ["perfect"], "temperature": 0.6}
+    found, path = run_probe(workdir, "regret", given=hot)
+    assert [row[1] for row in found.rows] == ["none", "perfect 10"]
+    assert path.name == "regret-10-t0.6-beams1-step2.json"
     with pytest.raises(InputError, match="did you mean 'perfect'"):
         run_probe(workdir, "regret", given={"detectors": ["perfekt"]})
     with pytest.raises(InputError, match="at least 1"):
@@ -49,6 +53,8 @@ def test_mistakes_and_variables(workdir):
     given = {"cells": ["2"], "count": 4, "steps": 2, "batch": 2}
     found, _ = run_probe(workdir, "mistakes", given=given)
     assert [row[2] for row in found.rows] == ["nece", "can_next", "nece_next"]
+    _, path = run_probe(workdir, "mistakes", given={**given, "temperature": 0.6})
+    assert path.name == "mistakes-t0.6-step2.json"
     given = {"tasks": ["dep"], "layer": ["all"], "steps": 2, "batch": 2, "fresh": 2, "count": 4}
     found, _ = run_probe(workdir, "variables", given=given)
     (row,) = found.rows

@@ -1,11 +1,14 @@
 """Claims of iGSM: their rules on invented figures, their runs, the whole in small."""
 
+from types import SimpleNamespace
+
 import pytest
 from small import outcomes, shrink
 
+from physlm_jax.data import open_world
 from physlm_jax.errors import InputError
 from physlm_jax.models import lora
-from physlm_jax.studies import igsm, igsm_measures
+from physlm_jax.studies import igsm, igsm_measures, igsm_probed
 from physlm_jax.studies.claim import NOT_REPRODUCED, PARTLY, REPRODUCED, Outcome
 from physlm_jax.studies.exhibits import Figure, Measurement
 from physlm_jax.training import config as configs
@@ -164,11 +167,29 @@ def test_mistakes_in_an_argument():
             configs.load(f"configs/igsm.py:{argument}")
 
 
+@pytest.mark.parametrize("claim", ["mistakes-believed", "regret"])
+@pytest.mark.parametrize(("scale", "temperature"), [("gpu", 0.6), ("paper", 0.0)])
+def test_probed_solutions_are_drawn_as_those_that_are_counted(
+    monkeypatch, claim, scale, temperature
+):
+    class Asked(Exception):
+        pass
+
+    def ask(run, settings):
+        raise Asked(settings.temperature)
+
+    monkeypatch.setattr(igsm_probed.mistakes_probe, "measure", ask)
+    monkeypatch.setattr(igsm_probed.regret_probe, "measure", ask)
+    run = SimpleNamespace(world=open_world({"world": "igsm", "spec": "mini-gpu"}))
+    with pytest.raises(Asked, match=str(temperature)):
+        CLAIMS[claim].measure({"mini,gpu": (run,)}, scale)
+
+
 def test_the_study_in_small(tmp_path, monkeypatch):
     shrink(monkeypatch, "igsm", pipeline__length=160, data__longest=160)
     monkeypatch.setitem(igsm_measures.COUNT, "laptop", 8)
     tiny = {"steps": 2, "batch": 4, "fresh": 2, "count": 8}
-    monkeypatch.setitem(igsm_measures.PROBE, "laptop", tiny)
+    monkeypatch.setitem(igsm_probed.PROBE, "laptop", tiny)
     offered = [claim.id for claim in igsm.CLAIMS if "laptop" in claim.scales]
     found = outcomes("igsm", tmp_path, offered)
     for outcome in found.values():
