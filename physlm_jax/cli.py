@@ -24,7 +24,18 @@ from physlm_jax.parallel.processes import Job, Place
 
 CACHE_ERROR = re.compile(r"Error reading persistent compilation cache entry for '([^']+)'")
 LOG = logging.getLogger(__name__)
-COMMANDS = ("train", "generate", "probe", "reproduce", "report", "bench", "sweep", "fit", "export")
+COMMANDS = (
+    "train",
+    "generate",
+    "probe",
+    "reproduce",
+    "report",
+    "bench",
+    "sweep",
+    "fit",
+    "export",
+    "show",
+)
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -9,6 +9,8 @@ import hashlib
 
 import numpy as np
 
+from physlm_jax.errors import InputError
+
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, splitmix64's increment
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
@@ -68,8 +70,23 @@ def stream_key(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def example_numbers(start: int, count: int) -> np.ndarray:
+    """uint64[count]: the numbers start..start+count-1 of examples.
+
+    Raises:
+        InputError: not 0 <= start, 0 <= count, start + count <= 2**64.
+    """
+    if start < 0 or count < 0 or start + count > 2**64:
+        raise InputError(f"examples {start} to {start} + {count}: expected a range in 0..2**64")
+    return np.uint64(start) + np.arange(count, dtype=np.uint64)
+
+
 def example_keys(seed: int, start: int, count: int) -> np.ndarray:
-    """uint64[count]: the key of each of the examples start..start+count-1 of the stream `seed`."""
+    """uint64[count]: the key of each of the examples start..start+count-1 of the stream `seed`.
+
+    Raises:
+        InputError: see `example_numbers`.
+    """
     base = np.uint64(stream_key(seed))
-    index = np.uint64(start) + np.arange(count, dtype=np.uint64)
+    index = example_numbers(start, count)
     return mix(mix(index) ^ base)

@@ -56,7 +56,9 @@ class Mixture:
 
     def examples(self, seed: int, start: int, count: int) -> Ragged:
         """Refused: rows are of one part each, see `pipeline.packing`."""
-        raise InputError("a mixture has rows, not examples; ask its parts for theirs")
+        raise InputError(
+            "a mixture has rows, not examples (show: --rows); ask its parts for theirs"
+        )
 
     def places(self, seed: int, rows: range) -> tuple[np.ndarray, np.ndarray]:
         """int64[n] each: the part that each row is of, and which row of that part it is."""

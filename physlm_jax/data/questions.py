@@ -67,6 +67,16 @@ class Questions:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    def first(self, count: int) -> Questions:
+        """Returns the first questions, or all if there are no more."""
+        n = min(count, len(self))
+        return dataclasses.replace(
+            self,
+            prompts=self.prompts.slice(0, n),
+            answers=self.answers.slice(0, n),
+            accepted=self.accepted[:n],
+        )
+
 
 def _plain(ids: Ids) -> tuple[int, ...]:
     return tuple(int(i) for i in ids)

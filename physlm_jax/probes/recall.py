@@ -64,11 +64,14 @@ def answers(sampler: Sampler, questions: Questions, seed: int = 0) -> Answers:
     return Answers(np.array(right, bool), np.array(strict, bool), tuple(given))
 
 
-def answered(run: Run, questions: Questions, longest: int = 0) -> Answers:
-    """Returns the answers of a run's model: written greedily, or filled in if it is bidirectional.
+def answered(
+    run: Run, questions: Questions, longest: int = 0, temperature: float = 0.0, seed: int = 0
+) -> Answers:
+    """Returns the answers of a run's model: written, or filled in if it is bidirectional.
 
     Args:
         longest: tokens of a row to make room for; 0: as many as these questions need.
+        temperature: of what is written, drawn with `seed`; 0: the likeliest token.
     """
     if not run.model.causal:
         vocabulary = run.world.vocabulary
@@ -86,9 +89,9 @@ def answered(run: Run, questions: Questions, longest: int = 0) -> Answers:
         run.params,
         stop=run.world.vocabulary.eos,
         max_length=min(length, run.model.max_length),
-        temperature=0.0,
+        temperature=temperature,
     )
-    return answers(sampler, questions)
+    return answers(sampler, questions, seed)
 
 
 def best_at(correct: np.ndarray, samples: int, n: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physlm_jax.data import cfg
-from physlm_jax.data.cfg.sampling import keys_of
+from physlm_jax.data.hashing import example_keys
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.errors import unknown
 
@@ -110,7 +110,7 @@ def draw(
     plain = cfg.sample(world.grammar, seed, start, count, labels=True)
     seen = plain.tokens
     if world.alphabet is not None:
-        seen = world.alphabet.observe(keys_of(seed, start, count), seen, plain.offsets)
+        seen = world.alphabet.observe(example_keys(seed, start, count), seen, plain.offsets)
     lengths = np.minimum(plain.lengths, positions).astype(np.int32)
     inside = np.arange(positions) < lengths[:, None]
     rows = np.where(inside, plain.offsets[:-1, None] + np.arange(positions), 0)

@@ -33,7 +33,7 @@ from physlm_jax.data.bios.writing import (
     write_biography,
 )
 from physlm_jax.data.compiled import compiled, mix_word
-from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.hashing import example_numbers, stream_key
 from physlm_jax.data.passes import shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
@@ -154,7 +154,7 @@ class Biographies:
 
         The entry of multi-infinity is the number of the pass.
         """
-        index = np.uint64(start) + np.arange(count, dtype=np.uint64)
+        index = example_numbers(start, count)
         return _presented(index, self.table, self.fresh, np.uint64(stream_key(seed, "passes")))
 
     def examples(self, seed: int, start: int, count: int) -> Ragged:

@@ -27,7 +27,7 @@ import numpy as np
 from physlm_jax.data.bios.people import FIELDS, FIRST, LAST, MIDDLE, Population, Sizes, draw_person
 from physlm_jax.data.bios.pools import PARTS, pools
 from physlm_jax.data.compiled import compiled, draw_below, mix_word, shuffle
-from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.hashing import example_numbers, stream_key
 from physlm_jax.data.passes import shown_at
 from physlm_jax.data.permutation import permuted_one
 from physlm_jax.data.ragged import Ragged
@@ -153,7 +153,7 @@ class Diversity:
 
     def presented(self, seed: int, start: int, count: int) -> np.ndarray:
         """int64[count, 2]: the person and the pass of each example of a stream."""
-        index = np.uint64(start) + np.arange(count, dtype=np.uint64)
+        index = example_numbers(start, count)
         return _presented(index, np.uint64(self.people.n), np.uint64(stream_key(seed, "passes")))
 
     def examples(self, seed: int, start: int, count: int) -> Ragged:

@@ -28,7 +28,7 @@ from physlm_jax.data.bios.questions import GROUPS, QUESTIONS
 from physlm_jax.data.bios.tokenizers import tokenizer
 from physlm_jax.data.bios.writing import as_ragged
 from physlm_jax.data.compiled import Whole, compiled, draw_below, draw_uniform, mix_word
-from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.hashing import example_numbers, stream_key
 from physlm_jax.data.passes import pass_key, shown_at
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.spelling import Speller
@@ -108,7 +108,7 @@ class Tasks:
 
         People by their numbers in all populations of the seed.
         """
-        index = np.uint64(start) + np.arange(count, dtype=np.uint64)
+        index = example_numbers(start, count)
         hinted = np.array([bool(QUESTIONS[task].hint) for task in self.tasks])
         key = np.uint64(stream_key(seed, "questions"))
         found = _asked(index, self.people.n, hinted, self.hints, key)

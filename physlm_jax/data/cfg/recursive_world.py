@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from physlm_jax.data.cfg.recursive import RecursiveGrammar
-from physlm_jax.data.cfg.sampling import keys_of
+from physlm_jax.data.hashing import example_keys
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
@@ -44,7 +44,7 @@ class RecursiveWorld:
     def strings(self, seed: int, start: int, count: int) -> Ragged:
         """Returns the examples without BOS and EOS; example i depends on (seed, i) alone."""
         token = {word: i for i, word in enumerate(self.grammar.terminals, 1)}
-        keys = keys_of(seed, start, count).tolist()
+        keys = example_keys(seed, start, count).tolist()
         return Ragged.from_sequences([_draw(self.grammar, token, random.Random(k)) for k in keys])
 
     def examples(self, seed: int, start: int, count: int) -> Ragged:

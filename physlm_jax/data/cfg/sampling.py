@@ -18,7 +18,6 @@ from physlm_jax.data.cfg.grammar import Grammar, Level
 from physlm_jax.data.cfg.statistics import statistics
 from physlm_jax.data.hashing import below, example_keys, mix, ragged_words
 from physlm_jax.data.ragged import Ragged
-from physlm_jax.errors import InputError
 
 # Tokens worked on at once: small enough for the temporaries to stay in the caches of a core, large
 # enough to hide the cost of some 150 NumPy calls.
@@ -52,25 +51,14 @@ def sample(grammar: Grammar, seed: int, start: int, count: int, labels: bool = F
 
 def sample_derivations(grammar: Grammar, seed: int, start: int, count: int) -> Derivations:
     """Returns the derivation trees behind `sample(grammar, seed, start, count)`."""
-    return derive(grammar, keys_of(seed, start, count))
-
-
-def keys_of(seed: int, start: int, count: int) -> np.ndarray:
-    """uint64[count]: the keys of the examples.
-
-    Raises:
-        InputError: not 0 <= start, 0 <= count, start + count <= 2**64.
-    """
-    if start < 0 or count < 0 or start + count > 2**64:
-        raise InputError(f"examples {start} to {start} + {count}: expected a range in 0..2**64")
-    return example_keys(seed, start, count)
+    return derive(grammar, example_keys(seed, start, count))
 
 
 def chunks(
     grammar: Grammar, seed: int, start: int, count: int, edit: Edit | None = None
 ) -> Iterator[Derivations]:
     """Yields the derivations of the examples, as many at once as is fast (at least one part)."""
-    keys = keys_of(seed, start, count)
+    keys = example_keys(seed, start, count)
     step = max(1, int(_CHUNK_TOKENS / statistics(grammar).mean_length))
     for lo in range(0, max(count, 1), step):
         yield derive(grammar, keys[lo : lo + step], edit)
@@ -81,7 +69,7 @@ def derive(grammar: Grammar, keys: np.ndarray, edit: Edit | None = None) -> Deri
 
     Args:
         grammar: the language.
-        keys: uint64[n], one key per string, from `keys_of`.
+        keys: uint64[n], one key per string, from `example_keys`.
         edit: changes the symbols of each level 1..L once they are drawn.
     """
     symbols = [np.zeros(len(keys), np.int64)]

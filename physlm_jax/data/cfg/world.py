@@ -13,8 +13,8 @@ from physlm_jax.data.cfg.files import load
 from physlm_jax.data.cfg.grammar import Grammar
 from physlm_jax.data.cfg.recursive import load_rules
 from physlm_jax.data.cfg.recursive_world import RecursiveWorld, expected_length
-from physlm_jax.data.cfg.sampling import keys_of
 from physlm_jax.data.cfg.statistics import statistics
+from physlm_jax.data.hashing import example_keys
 from physlm_jax.data.ragged import Ragged
 from physlm_jax.data.vocabulary import Vocabulary
 from physlm_jax.errors import InputError
@@ -65,7 +65,7 @@ class CfgWorld:
         plain = sample_corrupted(self.grammar, self.corruption, seed, start, count)
         if self.alphabet is None:
             return plain
-        keys = keys_of(seed, start, count)
+        keys = example_keys(seed, start, count)
         return Ragged(self.alphabet.observe(keys, plain.tokens, plain.offsets), plain.offsets)
 
     def examples(self, seed: int, start: int, count: int) -> Ragged:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from physlm_jax.data.compiled import compiled
-from physlm_jax.data.hashing import mix, stream_key
+from physlm_jax.data.hashing import example_keys, mix, stream_key
 from physlm_jax.data.igsm.candidates import Lists, draw_problem
 from physlm_jax.data.igsm.language import ANSWER, END, NUMBER, PROBLEM, SOLUTION
 from physlm_jax.data.igsm.solutions import MISS, RETRY, WEAK, WEAK_OR_SAME, write_solution
 from physlm_jax.data.igsm.spec import Spec
-from physlm_jax.data.igsm.streams import Starts, find_starts, problem_keys
+from physlm_jax.data.igsm.streams import Starts, find_starts
 from physlm_jax.data.igsm.structure import Sizes
 from physlm_jax.data.igsm.tokenizers import Tokenizer, tokenizer
 from physlm_jax.data.igsm.writing import (
@@ -110,7 +110,7 @@ def tokens(
         )
     retry = retry or Retry()
     weights = np.array([1, *MASKS[retry.mask], prompt_weight, symbol_weight], np.float32)
-    keys = problem_keys(seed, start, count)
+    keys = example_keys(seed, start, count)
     found = _spelled(spec, vocabulary, keys, order, retry, weights)
     limit = most or np.iinfo(np.int64).max
     for redraw in range(1, _REDRAWS):

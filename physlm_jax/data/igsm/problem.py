@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from physlm_jax.data.hashing import stream_key
+from physlm_jax.data.hashing import example_keys, stream_key
 from physlm_jax.data.igsm import formulas
 from physlm_jax.data.igsm.emission import KINDS, ORDERS, Retry
 from physlm_jax.data.igsm.language import NAMES, PIECES
 from physlm_jax.data.igsm.solutions import write_solution
 from physlm_jax.data.igsm.spec import Spec
-from physlm_jax.data.igsm.streams import draw, find_starts, problem_keys
+from physlm_jax.data.igsm.streams import draw, find_starts
 from physlm_jax.data.igsm.structure import INSTANCE
 from physlm_jax.data.igsm.templates import bin_of, template
 from physlm_jax.data.igsm.writing import Writer, new_writer, write_prompt
@@ -43,9 +43,8 @@ class Problem:
     @cached_property
     def op(self) -> int:
         """Operations of the solution: the number of its ";"."""
-        deps, order = self.arrays.deps, self.arrays.order
-        indegree = deps.counts[order] + deps.constant[order]
-        return int(np.maximum(indegree - 1, 1).sum())
+        counts, constant = self.arrays.deps.counts.tolist(), self.arrays.deps.constant.tolist()
+        return sum([max(counts[n] + constant[n] - 1, 1) for n in self.arrays.order.tolist()])
 
     @property
     def answer(self) -> int:
@@ -175,7 +174,7 @@ def sample(spec: Spec, seed: int, start: int, count: int) -> list[Problem]:
     Raises:
         InputError: a negative start or count, or there are no such problems.
     """
-    begun = find_starts(spec, problem_keys(seed, start, count))
+    begun = find_starts(spec, example_keys(seed, start, count))
     pairs = zip(begun.targets, begun.states, strict=True)
     return [Problem(draw(spec, target, state), spec.all_names) for target, state in pairs]
 

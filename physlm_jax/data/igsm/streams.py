@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from physlm_jax.data.compiled import compiled
-from physlm_jax.data.hashing import example_keys
 from physlm_jax.data.igsm.candidates import Lists, draw_problem, draw_target
 from physlm_jax.data.igsm.formulas import Problem
 from physlm_jax.data.igsm.spec import Spec, check_reachable
@@ -33,17 +32,6 @@ class Starts(NamedTuple):
 
     targets: np.ndarray
     states: np.ndarray
-
-
-def problem_keys(seed: int, start: int, count: int) -> np.ndarray:
-    """uint64[count]: the keys of problems start..start+count-1 of a stream.
-
-    Raises:
-        InputError: a negative start or count.
-    """
-    if start < 0 or count < 0:
-        raise InputError(f"iGSM: start and count must be at least 0, got {start} and {count}")
-    return example_keys(seed, start, count)
 
 
 def find_starts(spec: Spec, keys: np.ndarray) -> Starts:

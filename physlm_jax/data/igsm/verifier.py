@@ -7,16 +7,19 @@ answer still come out. Source: arXiv 2407.20311, section 3 and appendix, and the
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from physlm_jax.data.igsm.formulas import DIFFERENCE, MODULUS, MORE, NONE, PLAIN
+from physlm_jax.data.igsm.formulas import DIFFERENCE, MODULUS, MORE, PLAIN
 from physlm_jax.data.igsm.parsing import Equation, Mistake, Sentence, parse
 from physlm_jax.data.igsm.problem import Id, Problem
 from physlm_jax.data.igsm.structure import INSTANCE
 
 _BEYOND = 10_000  # bits of pairs of items without an edge
+
+Expression = tuple[Any, ...]
+"""In normal form: the sorted terms of a sum. A term is a tuple, its kind first."""
+_NUMBER, _PARAM, _DIFFERENCE, _PRODUCT = 0, 1, 2, 3  # kinds of terms
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,11 @@ class _Judge:
                 if name >= 0:
                     self.places[problem.names[name]] = i, j
             self.layers[problem.names[row[-1]]] = i
+        deps = problem.arrays.deps
+        self.used, self.counts = deps.used.tolist(), deps.counts.tolist()
         self.values: dict[str, int] = {}
         self.behind = {"": 0}  # the parameters behind a letter, bit n for the n-th
-        self.terms: dict[str, Any] = {}  # the expression behind a letter, in strict mode
+        self.terms: dict[str, Expression] = {}  # what a letter stands for, in strict mode
         self.defined: list[Id | None] = []
         self.found: set[int] = set()  # places of these, those of pairs without an edge beyond
         self.mistake: Mistake | None = None
@@ -107,7 +112,7 @@ class _Judge:
         else:
             self._check_uses(sentence, param, symbol)
         if self.strict:
-            self.terms[symbol] = _sum([("param", param)])
+            self.terms[symbol] = ((_PARAM, *(param or ())),)
 
     def _calculate(self, number: int, equation: Equation) -> None:
         symbol, left, operation, right, a, b, result = equation
@@ -140,7 +145,7 @@ class _Judge:
             if operand not in self.values:
                 self._compare(number, operand, int(operand), printed)
         x, y = (
-            self.terms[word] if word in self.terms else _sum([("number", int(word))])
+            self.terms[word] if word in self.terms else ((_NUMBER, int(word)),)
             for word in (left, right or left)
         )
         self.terms[symbol] = _combined(operation, x, y) if operation else x
@@ -148,8 +153,9 @@ class _Judge:
     def _check_uses(self, sentence: Sentence, param: Id, symbol: str) -> None:
         problem, place = self.problem, self.problem.place(param)
         wanted = 0
-        for used in problem.used(place) if place >= 0 else ():
-            wanted |= 1 << used
+        if place >= 0:
+            for used in self.used[place][: self.counts[place]]:
+                wanted |= 1 << used
         if self.behind[symbol] != wanted:
             if self.wrong is None:
                 self.wrong = param, sentence.number
@@ -185,38 +191,26 @@ class _Judge:
         return None
 
 
-def _sum(terms: list[Any]) -> Any:
-    """An expression in normal form: what is added up, in any order."""
-    return ("sum", frozenset(Counter(terms).items()))
-
-
-def _combined(operation: str, a: Any, b: Any) -> Any:
+def _combined(operation: str, a: Expression, b: Expression) -> Expression:
     """The normal form of a + b, a - b or a * b."""
     if operation == "+":
-        total: Counter[Any] = Counter(dict(a[1]))
-        total.update(dict(b[1]))
-        return ("sum", frozenset(total.items()))
-    pair = (a, b) if operation == "-" else frozenset(Counter([a, b]).items())
-    return _sum([(operation, pair)])
+        return tuple(sorted(a + b))
+    return ((_DIFFERENCE, a, b) if operation == "-" else (_PRODUCT, min(a, b), max(a, b)),)
 
 
-def _formula(problem: Problem, n: int) -> Any:
+def _formula(problem: Problem, n: int) -> Expression:
     """The normal form of a parameter's formula."""
     arrays, param = problem.arrays, problem.params[n]
-    parts = [("param", problem.params[u]) for u in problem.used(n)]
-    constant = _sum([("number", int(arrays.constant[n]))])
+    parts = [((_PARAM, *problem.params[u]),) for u in problem.used(n)]
+    constant: Expression = ((_NUMBER, int(arrays.constant[n])),)
+    if not parts:
+        return constant
     if param[0] != INSTANCE and param[3] > param[1] + 1:
-        singles = [_sum([part]) for part in parts]
-        products = [
-            dict(_combined("*", a, b)[1]) for a, b in zip(singles[::2], singles[1::2], strict=True)
-        ]
-        return _sum([term for product in products for term in product]) if parts else constant
-    if param[0] != INSTANCE or arrays.inner[n] == NONE:
-        return _sum(list(parts)) if parts else constant
-    if arrays.inner[n] == DIFFERENCE:
-        inner = _combined("-", _sum(parts[:1]), _sum(parts[1:]))
+        parts = [_combined("*", a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    if param[0] == INSTANCE and arrays.inner[n] == DIFFERENCE:
+        inner = _combined("-", *parts)
     else:
-        inner = _sum(list(parts))
-    if arrays.outer[n] == PLAIN:
+        inner = tuple(sorted([part[0] for part in parts]))
+    if param[0] != INSTANCE or arrays.outer[n] == PLAIN:
         return inner
     return _combined("+" if arrays.outer[n] == MORE else "*", constant, inner)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physlm_jax.data.hashing import mix, stream_key
+from physlm_jax.data.hashing import example_numbers, mix, stream_key
 from physlm_jax.data.permutation import permuted
 from physlm_jax.data.questions import Questions
 from physlm_jax.data.ragged import Ragged
@@ -90,7 +90,7 @@ class ReverseMix:
             index int64[count], epoch uint64[count] (number of the pass, different in every
             block), reversed bool[count] (if the sample may be).
         """
-        i = np.uint64(start) + np.arange(count, dtype=np.uint64)
+        i = example_numbers(start, count)
         block, j = i // BLOCK, (i % BLOCK).astype(np.int64)
         size = self.source.size
         turn, place = j // size, j % size
