@@ -36,14 +36,25 @@ _DEFINE: dict[type, Callable[..., Any]] = {
 
 def _define_settings() -> dict[str, flags.FlagHolder]:
     """Defines the flags of all probes' settings; those of the same name are one flag."""
-    found: dict[str, flags.FlagHolder] = {}
+    found: dict[str, dict[str, running.Option]] = {}
     for name, module in running.modules().items():
         for option in running.options(module).values():
-            if option.flag not in found:
-                kind = typing.get_origin(option.type) or option.type
-                default = list(map(str, option.default)) if kind is tuple else option.default
-                found[option.flag] = _DEFINE[kind](option.flag, default, f"{name}: {option.help}")
-    return found
+            found.setdefault(option.flag, {})[name] = option
+    return {flag: _define(flag, of) for flag, of in found.items()}
+
+
+def _define(flag: str, of: dict[str, running.Option]) -> flags.FlagHolder:
+    """Defines one flag, whose help tells what it is to each probe that has it, and the default."""
+    texts: dict[str, list[str]] = {}
+    for probe, option in of.items():
+        default = option.default
+        if isinstance(default, tuple):
+            default = ",".join(map(str, default))
+        known = f", default {default}" if default != "" else ""
+        texts.setdefault(f"{option.help}{known}", []).append(probe)
+    told = "; ".join(f"{', '.join(probes)}: {text}" for text, probes in texts.items())
+    kind = next(iter(of.values())).type
+    return _DEFINE[typing.get_origin(kind) or kind](flag, None, told)
 
 
 _SETTINGS = _define_settings()
