@@ -12,6 +12,7 @@ each a run in <workdir>/<group>. <workdir>/sweep.json says which cell is which m
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -39,7 +40,9 @@ GROUP = flags.DEFINE_integer(
     "group", None, "Train this group, here; default in a SLURM array: the element's number."
 )
 TOGETHER = flags.DEFINE_integer("together", 16, "Members of one population, at most.")
-JOBS = flags.DEFINE_integer("jobs", 1, "local: how many groups at a time.")
+JOBS = flags.DEFINE_integer(
+    "jobs", 1, "local: how many groups at a time, each with its share of the cores."
+)
 LAUNCH = flags.DEFINE_string(
     "launch_flags",
     "",
@@ -132,30 +135,42 @@ def _command(number: int | None) -> list[str]:
 
 
 def _run_here(todo: Sequence[int]) -> int:
-    """Trains groups as processes of this machine, so many at a time; 1 if any failed."""
+    """Trains groups as processes of this machine, so many at a time; 1 if any failed.
+
+    Each has its share of the cores. SIGTERM is handed on: they save, and the same command goes on.
+    """
+    from physlm_jax.studies.tasks import shares_of_cores
+
+    if JOBS.value < 1:
+        raise InputError(f"--jobs={JOBS.value}: expected at least 1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(flags.FLAGS.stop_code))
     python = [sys.executable, "-m"]
     commands = {i: [*python, "physlm_jax.sweep", *_command(i)] for i in todo}
     if DRY_RUN.value:
         print("\n".join(shlex.join(command) for command in commands.values()))
         return 0
-    waiting = list(todo)
-    codes: dict[int, int] = {}
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    waiting, free = list(todo), shares_of_cores(JOBS.value)
+    running: dict[int, tuple[subprocess.Popen[bytes], list[int]]] = {}
+    failed: list[int] = []
     try:
         while waiting or running:
-            while waiting and len(running) < max(JOBS.value, 1):
-                number = waiting.pop(0)
-                running[number] = subprocess.Popen(commands[number])
-            for number, process in list(running.items()):
+            while waiting and free:
+                number, share = waiting.pop(0), free.pop()
+                process = subprocess.Popen(commands[number])
+                running[number] = process, share
+                if share:  # before XLA starts in it and makes as many threads as it has cores
+                    os.sched_setaffinity(process.pid, share)
+            for number, (process, share) in list(running.items()):
                 if process.poll() is not None:
-                    codes[number] = running.pop(number).returncode
+                    del running[number]
+                    free.append(share)
+                    failed += [number] * bool(process.returncode)
             time.sleep(0.1)
     finally:
-        for process in running.values():
+        for process, _ in running.values():
             process.terminate()
-        for process in running.values():
+        for process, _ in running.values():
             process.wait()
-    failed = [number for number, code in codes.items() if code]
     if failed:
         print(f"error: groups {failed} failed; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0

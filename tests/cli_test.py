@@ -97,3 +97,9 @@ def test_a_damaged_entry_of_the_compilation_cache_makes_room(tmp_path, monkeypat
         warnings.showwarning(UserWarning(said), UserWarning, "compiler.py", 782)
     assert [path.name for path in tmp_path.iterdir()] == ["jit_other-12-cache"]
     assert f"jit_update in {tmp_path} is damaged: it is compiled anew" in caplog.text
+
+
+def test_a_flag_of_several_probes_tells_what_it_is_to_each():
+    told = " ".join(run("physlm_jax.probe", "--help").stdout.split())
+    assert "--count: manipulation: people of each side who are asked about" in told
+    assert "mistakes, reasoning: problems of each cell, default 512; regret:" in told

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,16 +89,22 @@ def test_wrong_cells_are_named(cell, message, spec, tmp_path):
         plan_sweep(spec, [cell], tmp_path, 16)
 
 
-def sweep(spec, workdir, *flags):
+def start(spec, workdir, *flags):
     command = [sys.executable, "-m", "physlm_jax.sweep", f"--config={spec}"]
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, f"--workdir={workdir}", *flags],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
         env={**os.environ, "XDG_CACHE_HOME": str(Path.home() / ".cache")},
     )
+
+
+def sweep(spec, workdir, *flags):
+    process = start(spec, workdir, *flags)
+    said, errors = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
 def test_a_sweep_trains_every_cell_once(spec, tmp_path):
@@ -118,6 +126,30 @@ def test_a_sweep_trains_every_cell_once(spec, tmp_path):
     again = sweep(spec, workdir, "--set=batch=8")
     assert again.stdout.count("finished") == 2 and "to train" not in again.stdout
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_a_stop_is_handed_on_and_the_sweep_goes_on(spec, tmp_path):
+    """Both groups save where they are; nothing of them runs on."""
+    workdir, long = tmp_path / "s", spec.replace(":2", ":3000000")
+    process = start(long, workdir, "--jobs=2", "--stop_code=75", "--set=checkpoint.every=0")
+    logs = [workdir / name / "metrics.jsonl" for name in ("000", "001")]
+    until = time.monotonic() + 200
+    while not all(log.exists() and log.stat().st_size > 100 for log in logs):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 75, errors[-1000:]
+    steps = [load_run(log.parent, member=0).step for log in logs]
+    rows = [log.read_text().count("\n") for log in logs]
+    assert all(0 < step < 3000000 for step in steps)
+    time.sleep(0.5)
+    assert [log.read_text().count("\n") for log in logs] == rows
+
+
+def test_jobs(spec, tmp_path):
+    done = sweep(spec, tmp_path / "s", "--jobs=0")
+    assert done.returncode == 2 and "--jobs=0: expected at least 1" in done.stderr
 
 
 def test_clusters_get_one_element_per_group(spec, tmp_path):
