@@ -17,12 +17,13 @@ The argument is "world,scale" with optional ",key=value" settings:
                  with vocabulary=FOLDER of yours; the words of names without)
   order  pq (default) or qp: question first
   model  layers-heads of 64, e.g. 12-12, 4-21, 20-9 (the lists of section 5.1 of igsm.md)
-  retry, kind, mask  mistakes taken back: their rate, which (retry, retry_weak, retry_miss) and
-         what bears no loss (none, name, all)
+  retry, kind, mask  mistakes taken back: their rate, which (retry, retry_weak, retry_weak_same,
+         retry_miss) and what bears no loss (none, name, all)
   tune   full or a rank: start from the same run without mistakes and train everything, or an
          adapter of query and value of that rank and of the embedding of twice that rank
   time   2: twice the updates and the smaller weight decay of the papers' "double time"
   vocabulary  items, words, or the folder of GPT-2's
+  names  a file of your own names (its form: physlm_jax/data/igsm/names.py)
 """
 
 from typing import Any
@@ -54,6 +55,7 @@ SETTINGS = {
     "tune": "",
     "time": "1",
     "vocabulary": "",
+    "names": "",
 }
 
 
@@ -85,7 +87,7 @@ def get_config(arg: str = "mini,laptop") -> ConfigDict:
 
 
 def _is_of_base(setting: str) -> bool:
-    return setting.partition("=")[0] in ("order", "model", "time", "vocabulary")
+    return setting.partition("=")[0] in ("order", "model", "time", "vocabulary", "names")
 
 
 def _tune(c: ConfigDict, world: str, scale: str, how: str) -> None:
@@ -183,6 +185,7 @@ def _data(c: ConfigDict, world: str, scale: str, chosen: dict[str, str]) -> None
         retry_kind=chosen["kind"],
         retry_mask=chosen["mask"],
         longest=c.pipeline.length,
+        **({"names": chosen["names"]} if chosen["names"] else {}),
         **DATA.get(scale, {}),
     )
 

@@ -6,6 +6,7 @@ so the same address gives the same word on any host, in any order of calls.
 """
 
 import hashlib
+import operator
 
 import numpy as np
 
@@ -76,6 +77,7 @@ def example_numbers(start: int, count: int) -> np.ndarray:
     Raises:
         InputError: not 0 <= start, 0 <= count, start + count <= 2**64.
     """
+    start, count = operator.index(start), operator.index(count)
     if start < 0 or count < 0 or start + count > 2**64:
         raise InputError(f"examples {start} to {start} + {count}: expected a range in 0..2**64")
     return np.uint64(start) + np.arange(count, dtype=np.uint64)

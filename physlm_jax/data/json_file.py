@@ -19,6 +19,8 @@ def read_json(source: Any) -> Any:
     """
     try:
         return json.loads(source.read_text(encoding="utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise InputError("not JSON that can be read: too many brackets in one another") from None
     except json.JSONDecodeError as error:
         raise InputError(f"line {error.lineno}: not JSON: {error.msg}") from None
     except (OSError, UnicodeDecodeError) as error:

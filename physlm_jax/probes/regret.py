@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SENTENCE = 96  # tokens that a sentence, or the answer, may have
 DETECTORS = ("probe", "perfect")
+DEFINE = " Define"  # begins a sentence
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Sentence:
     """What comes next in a draft: ids, the name that it defines (None: none), its place."""
 
     ids: list[int]
-    name: str | None
+    name: list[int] | None
     param: int
 
 
@@ -89,9 +90,8 @@ def probing(world: IgsmWorld, probe: Probe, params: Params) -> Detector:
         asked = []
         for draft, sentence in zip(drafts, sentences, strict=True):
             text = [*draft.prompt, *draft.text]
-            name = vocabulary.encode(f" {sentence.name}").tolist()
-            none = np.zeros(1, int)
-            asked.append(Asked(text, [(len(text), [start, *name, stop])], none, none, none, none))
+            none, question = np.zeros(1, int), [start, *(sentence.name or ()), stop]
+            asked.append(Asked(text, [(len(text), question)], none, none, none, none))
         return predict(probe, params, asked) > 0
 
     return detect
@@ -170,11 +170,12 @@ def _read(world: IgsmWorld, problem: Problem, ids: list[int], ended: bool, stop:
         return Sentence(ids[:end], None, -1)
     text = vocabulary.decode(ids)
     head, found, _ = text.partition(" as ")
-    if not text.startswith(" Define ") or not found or "BACK" in text:
+    begins = [vocabulary.decode(ids[:n]) for n in range(len(ids))]
+    if not found or "BACK" in text or not {DEFINE, head} < set(begins):
         return Sentence([*ids, stop], None, -1)
-    name = head.removeprefix(" Define ")
+    name = ids[begins.index(DEFINE) : begins.index(head)]
     known = {problem.name(p): n for n, p in enumerate(problem.params)}
-    return Sentence([*ids, stop], name, known.get(name, -1))
+    return Sentence([*ids, stop], name, known.get(head.removeprefix(f"{DEFINE} "), -1))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Reading:
         """Reads the right solution, or the ids of another one that is given."""
         vocabulary = world.vocabulary
         prompt = world.prompt(problem)
-        solution = list(written) or vocabulary.encode(problem.solution).tolist()
+        solution = list(written) or world.solution(problem)
         self.text = [*prompt, *solution]
         stop = int(vocabulary.encode(".")[0])
         ends = [len(prompt) + n + 1 for n, token in enumerate(solution) if token == stop]
@@ -70,7 +70,7 @@ class Reading:
         self.question = len(prompt) - 1
         statement = [n + 1 for n, token in enumerate(prompt) if token == stop]
         self.statement = statement[-1]
-        self.names = [vocabulary.encode(f" {problem.name(p)}").tolist() for p in problem.params]
+        self.names = [world.name(problem, place) for place in range(len(problem.params))]
         self.start, self.mid, self.stop = (vocabulary.role(r) for r in (START, MID, STOP))
 
     def place(self, task: str, t: int) -> int:

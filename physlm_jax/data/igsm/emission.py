@@ -103,7 +103,7 @@ def tokens(
     if isinstance(vocabulary, str):
         vocabulary = tokenizer(spec, vocabulary)
     vocabulary.check(spec)
-    if min(prompt_weight, symbol_weight) < 0:
+    if not min(prompt_weight, symbol_weight) >= 0:  # not a number neither
         raise InputError(
             "iGSM: prompt_weight and symbol_weight must be at least 0, got "
             f"{prompt_weight} and {symbol_weight}"

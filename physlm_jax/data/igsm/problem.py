@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,13 @@ import numpy as np
 from physlm_jax.data.hashing import example_keys, stream_key
 from physlm_jax.data.igsm import formulas
 from physlm_jax.data.igsm.emission import KINDS, ORDERS, Retry
-from physlm_jax.data.igsm.language import NAMES, PIECES
+from physlm_jax.data.igsm.language import PIECES
 from physlm_jax.data.igsm.solutions import write_solution
 from physlm_jax.data.igsm.spec import Spec
 from physlm_jax.data.igsm.streams import draw, find_starts
 from physlm_jax.data.igsm.structure import INSTANCE
 from physlm_jax.data.igsm.templates import bin_of, template
-from physlm_jax.data.igsm.writing import Writer, new_writer, write_prompt
+from physlm_jax.data.igsm.writing import KEPT, Writer, new_writer, write_name, write_prompt
 from physlm_jax.errors import unknown
 
 Id = tuple[int, int, int, int]
@@ -107,16 +107,37 @@ class Problem:
         Raises:
             InputError: another order.
         """
+        return self.told(self.prompt_pieces(order))
+
+    def prompt_pieces(self, order: str = "pq") -> np.ndarray:
+        """int32[n]: the prompt as pieces (see `language`); names are `NAMES` + n, of `names`.
+
+        Raises:
+            InputError: another order.
+        """
         if order not in ORDERS:
             raise unknown("order", order, ORDERS, "iGSM")
-        writer = new_writer(_ROOM)
-        write_prompt(writer, self.arrays, order == "qp")
-        return self._text(writer)
+        return self._pieces(lambda writer: write_prompt(writer, self.arrays, order == "qp"))
+
+    def solution_pieces(self, rate: float = 0.0, kind: str = "retry", seed: int = 0) -> np.ndarray:
+        """int32[n]: the solution as pieces, with mistakes that are taken back as of `retry`."""
+        kind = Retry(rate, kind).kind
+        key = stream_key(seed, "mistakes", self.arrays.letters.tobytes().hex())
+
+        def write(writer: Writer) -> None:
+            state = np.array([key], np.uint64)
+            write_solution(writer, self.arrays, float(rate), KINDS[kind], state)
+
+        return self._pieces(write)
+
+    def name_pieces(self, place: int) -> np.ndarray:
+        """int32[3]: the name of the parameter at a place of `params` as pieces."""
+        return self._pieces(lambda writer: write_name(writer, self.arrays, place, KEPT))
 
     @cached_property
     def solution(self) -> str:
         """The solution's text, with its leading space and its last full stop."""
-        return self.mistaken(0.0, "retry", 0)
+        return self.told(self.solution_pieces())
 
     @cached_property
     def template(self) -> str:
@@ -128,21 +149,21 @@ class Problem:
         """The bin 0..22 of the template."""
         return bin_of(self.template)
 
-    def mistaken(self, rate: float, kind: str, seed: int) -> str:
-        """Returns the solution with mistakes that are taken back; arguments as of `retry`."""
-        kind = Retry(rate, kind).kind
-        room, own = _ROOM, self.arrays.letters.tobytes().hex()
-        while True:
-            state = np.array([stream_key(seed, "mistakes", own)], np.uint64)
-            writer = new_writer(room)
-            write_solution(writer, self.arrays, float(rate), KINDS[kind], state)
-            if writer.written[0] <= room:
-                return self._text(writer)
-            room = int(writer.written[0])
+    def _pieces(self, write: Callable[[Writer], None]) -> np.ndarray:
+        """What is written, twice if it needs more room than is usual."""
+        writer = new_writer(_ROOM)
+        write(writer)
+        if writer.written[0] > _ROOM:
+            writer = new_writer(int(writer.written[0]))
+            write(writer)
+        return writer.pieces[: writer.written[0]]
 
-    def _text(self, writer: Writer) -> str:
-        found = writer.pieces[: writer.written[0]].tolist()
-        return "".join([PIECES[n] if n < NAMES else " " + self.names[n - NAMES] for n in found])
+    def told(self, pieces: np.ndarray) -> str:
+        """Returns the text of pieces."""
+        known = len(PIECES)
+        return "".join(
+            [PIECES[n] if n < known else " " + self.names[n - known] for n in pieces.tolist()]
+        )
 
     def facts(self) -> dict[str, Any]:
         """Returns the problem as a record of plain values, for JSON; see `from_facts`."""
@@ -192,4 +213,4 @@ def retry(problem: Problem, rate: float, kind: str = "retry", seed: int = 0) -> 
 
     Source: arXiv 2408.16293, section 4; Result 8 for the other kinds.
     """
-    return problem.mistaken(rate, kind, seed)
+    return problem.told(problem.solution_pieces(rate, kind, seed))

@@ -5,6 +5,7 @@ Reading says nothing about letters and the order of sentences: these are drawn. 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,9 @@ class _Reader:
         if sorted(order) != np.flatnonzero(necessary).tolist():
             raise self._error("solution_order", "must define each necessary parameter once")
         names, places = self._numbered()
-        state = np.array([stream_key(seed, "facts")], np.uint64)
+        drawn = (deps.used, inner, outer, constant)
+        own = json.dumps([self.items, self.categories, order, *(a.tolist() for a in drawn)])
+        state = np.array([stream_key(seed, "facts", own)], np.uint64)
         arrays = Arrays(
             self.structure,
             deps,
@@ -108,13 +111,30 @@ class _Reader:
         for i, layer in enumerate(items):
             if not isinstance(layer, list) or not layer or len(layer) != widths[i]:
                 raise self._error(f"items[{i}]", f"expected a list of widths[{i}] names")
-            names = [*layer, self.categories[i]]
-            if not all(isinstance(name, str) and name for name in names):
-                raise self._error(f"items[{i}]", "a name is not a text")
+            for name in (*layer, self.categories[i]):
+                if not isinstance(name, str) or not name or not _is_plain(name):
+                    raise self._error(
+                        f"items[{i}]",
+                        f"{name!r} is no name that a sentence can hold: printable, with single "
+                        "inner spaces, no word that ends in . or ; or begins with BACK",
+                    )
         known = [name for layer in items for name in layer] + self.categories
         if len(set(known)) != len(known):
             raise self._error("items", "two items or categories have one name")
+        self._check_phrases(items)
         return items
+
+    def _check_phrases(self, items: list[list[str]]) -> None:
+        """No "X's Y", an item and one of the next layer or a later category, says two things."""
+        phrases: dict[str, str] = {}
+        for i, layer in enumerate(items[:-1]):
+            for owner in layer:
+                for owned in (*items[i + 1], *self.categories[i + 1 :]):
+                    phrase, said = f"{owner}'s {owned}", f"{owned!r} of {owner!r}"
+                    if phrases.setdefault(phrase, said) != said:
+                        raise self._error(
+                            "items", f"{phrase!r} can be {said} and {phrases[phrase]}"
+                        )
 
     def _edges(self) -> np.ndarray:
         width = int(self.widths.max())
@@ -276,6 +296,12 @@ class _Reader:
 
     def _error(self, where: str, what: str) -> InputError:
         return InputError(f"iGSM facts: {where}: {what}")
+
+
+def _is_plain(name: str) -> bool:
+    """Whether the sentences around a name can be told from it."""
+    around = f" {name} "
+    return name.isprintable() and not any(s in around for s in ("  ", ". ", "; ", " BACK"))
 
 
 def _are_ints(value: Any, count: int) -> bool:

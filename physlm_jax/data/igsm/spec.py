@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -19,6 +19,7 @@ ALL_BINS = tuple(range(BINS))
 TRAIN_BINS = tuple(range(17))
 TEST_BINS = tuple(range(17, BINS))
 _SIZES = (2, 3, 4)
+_NUMBERS = ("op_max", "ip_max", "op", "chains", "categories", "subcategories", "items")
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,13 @@ class Spec:
     names: str = ""
 
     def __post_init__(self) -> None:
+        for name in _NUMBERS:
+            _check_whole(name, getattr(self, name))
         for name in ("bins", "depths", "widths"):
-            object.__setattr__(self, name, tuple(sorted(set(map(int, getattr(self, name))))))
+            given = getattr(self, name)
+            for value in given if isinstance(given, Iterable) else (str(given),):
+                _check_whole(f"every one of {name}", value)
+            object.__setattr__(self, name, tuple(sorted(set(map(int, given)))))
         if not 1 <= self.op_max <= LETTERS or not 0 <= self.op <= LETTERS:
             raise InputError(
                 f"iGSM: op_max must be in 1..{LETTERS} and op in 0..{LETTERS} (a letter each), got "
@@ -112,6 +118,12 @@ class Spec:
         """The names as the compiled code reads them."""
         number = {name: i for i, name in enumerate(self.all_names)}
         chains = self.name_lists.chains
+        _check_even((f"chain {c.name!r}", len(c.categories), "categories") for c in chains)
+        _check_even(
+            (f"category {c.name!r}", len(c.subcategories), "sub-categories")
+            for chain in chains
+            for c in chain.categories
+        )
         subs = [[c.subcategories for c in chain.categories] for chain in chains]
         counts = np.array([[[len(s) for s in c] for c in chain] for chain in subs], np.int32)
         items = np.full((*counts.shape, counts.max()), -1, np.int32)
@@ -134,6 +146,22 @@ class Spec:
         """float64[op_max + 1]: P(op = k), if all bins are allowed and op is not fixed."""
         k = np.arange(self.op_max + 1)
         return np.where(k > 0, (2 * (self.op_max - k) + 1) / self.op_max**2, 0.0)
+
+
+def _check_whole(what: str, value: object) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise InputError(f"iGSM: {what} must be a whole number, got {value!r}")
+
+
+def _check_even(counted: Iterable[tuple[str, int, str]]) -> None:
+    """Raises InputError unless all counts are the first one."""
+    (first, count, _), *others = counted
+    for where, other, what in others:
+        if other != count:
+            raise InputError(
+                f"iGSM: {where} has {other} {what}, {first} has {count}: a problem draws from all "
+                "alike; make them equal, or take the first few (chains, categories, subcategories)"
+            )
 
 
 MED = Spec()

@@ -7,6 +7,7 @@ answer still come out. Source: arXiv 2407.20311, section 3 and appendix, and the
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,8 @@ from physlm_jax.data.igsm.structure import INSTANCE
 
 _BEYOND = 10_000  # bits of pairs of items without an edge
 
-Expression = tuple[Any, ...]
-"""In normal form: the sorted terms of a sum. A term is a tuple, its kind first."""
-_NUMBER, _PARAM, _DIFFERENCE, _PRODUCT = 0, 1, 2, 3  # kinds of terms
+Expression = tuple[tuple[int, int], ...]
+"""In normal form: the terms of a sum, as numbers in their order, and how often each is in it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class _Judge:
         self.used, self.counts = deps.used.tolist(), deps.counts.tolist()
         self.values: dict[str, int] = {}
         self.behind = {"": 0}  # the parameters behind a letter, bit n for the n-th
-        self.terms: dict[str, Expression] = {}  # what a letter stands for, in strict mode
+        self.meanings: dict[str, Expression] = {}  # of letters, in strict mode
+        self.terms: dict[Any, int] = {}  # the numbers of parameters, constants, products, ...
         self.defined: list[Id | None] = []
         self.found: set[int] = set()  # places of these, those of pairs without an edge beyond
         self.mistake: Mistake | None = None
@@ -112,7 +113,7 @@ class _Judge:
         else:
             self._check_uses(sentence, param, symbol)
         if self.strict:
-            self.terms[symbol] = ((_PARAM, *(param or ())),)
+            self.meanings[symbol] = self._single(param)
 
     def _calculate(self, number: int, equation: Equation) -> None:
         symbol, left, operation, right, a, b, result = equation
@@ -145,14 +146,13 @@ class _Judge:
             if operand not in self.values:
                 self._compare(number, operand, int(operand), printed)
         x, y = (
-            self.terms[word] if word in self.terms else ((_NUMBER, int(word)),)
+            self.meanings[word] if word in self.meanings else self._single(int(word))
             for word in (left, right or left)
         )
-        self.terms[symbol] = _combined(operation, x, y) if operation else x
+        self.meanings[symbol] = self._combined(operation, x, y) if operation else x
 
     def _check_uses(self, sentence: Sentence, param: Id, symbol: str) -> None:
-        problem, place = self.problem, self.problem.place(param)
-        wanted = 0
+        place, wanted = self.problem.place(param), 0
         if place >= 0:
             for used in self.used[place][: self.counts[place]]:
                 wanted |= 1 << used
@@ -160,7 +160,7 @@ class _Judge:
             if self.wrong is None:
                 self.wrong = param, sentence.number
             self.fail("dependencies", sentence.number, f"'{sentence.name}' depends on other things")
-        elif self.strict and (place < 0 or self.terms[symbol] != _formula(problem, place)):
+        elif self.strict and (place < 0 or self.meanings[symbol] != self._formula(place)):
             self.fail("formula", sentence.number, f"'{sentence.name}' has another formula")
         if place < 0:
             _, i, j, k = param
@@ -190,27 +190,34 @@ class _Judge:
             at = name.find("'s ", at + 1)
         return None
 
+    def _single(self, term: Any) -> Expression:
+        """The sum of one term: a parameter, a constant, or two expressions and a "-" or "*"."""
+        return ((self.terms.setdefault(term, len(self.terms)), 1),)
 
-def _combined(operation: str, a: Expression, b: Expression) -> Expression:
-    """The normal form of a + b, a - b or a * b."""
-    if operation == "+":
-        return tuple(sorted(a + b))
-    return ((_DIFFERENCE, a, b) if operation == "-" else (_PRODUCT, min(a, b), max(a, b)),)
+    def _combined(self, operation: str, x: Expression, y: Expression) -> Expression:
+        """The normal form of x + y, x - y or x * y; no longer than there are different terms."""
+        if operation == "+":
+            found = dict(x)
+            for term, count in y:
+                found[term] = found.get(term, 0) + count
+            return tuple(sorted(found.items()))
+        return self._single((operation, x, y) if operation == "-" else ("*", min(x, y), max(x, y)))
 
-
-def _formula(problem: Problem, n: int) -> Expression:
-    """The normal form of a parameter's formula."""
-    arrays, param = problem.arrays, problem.params[n]
-    parts = [((_PARAM, *problem.params[u]),) for u in problem.used(n)]
-    constant: Expression = ((_NUMBER, int(arrays.constant[n])),)
-    if not parts:
-        return constant
-    if param[0] != INSTANCE and param[3] > param[1] + 1:
-        parts = [_combined("*", a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    if param[0] == INSTANCE and arrays.inner[n] == DIFFERENCE:
-        inner = _combined("-", *parts)
-    else:
-        inner = tuple(sorted([part[0] for part in parts]))
-    if param[0] != INSTANCE or arrays.outer[n] == PLAIN:
-        return inner
-    return _combined("+" if arrays.outer[n] == MORE else "*", constant, inner)
+    def _formula(self, n: int) -> Expression:
+        """The normal form of a parameter's formula."""
+        problem, arrays = self.problem, self.problem.arrays
+        param = problem.params[n]
+        parts = [self._single(problem.params[u]) for u in self.used[n][: self.counts[n]]]
+        constant = self._single(int(arrays.constant[n]))
+        if not parts:
+            return constant
+        if param[0] != INSTANCE and param[3] > param[1] + 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self._combined("*", a, b) for a, b in pairs]
+        if param[0] == INSTANCE and arrays.inner[n] == DIFFERENCE:
+            inner = self._combined("-", *parts)
+        else:
+            inner = functools.reduce(functools.partial(self._combined, "+"), parts)
+        if param[0] != INSTANCE or arrays.outer[n] == PLAIN:
+            return inner
+        return self._combined("+" if arrays.outer[n] == MORE else "*", constant, inner)

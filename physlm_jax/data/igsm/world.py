@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from physlm_jax.data.igsm.emission import ORDERS, Retry, tokens
 from physlm_jax.data.igsm.language import ANSWER, SOLUTION
 from physlm_jax.data.igsm.parsing import Mistake
@@ -27,8 +29,8 @@ class IgsmWorld:
     """A stream of problems with their solutions.
 
     Attributes:
-        spec: of training; its bins are those of the training side.
-        train_bins: they; empty if nothing is held out.
+        spec: of training.
+        train_bins: its bins; empty if nothing is held out.
         kind: of the vocabulary: see `tokenizer`.
         order: "pq" or "qp".  retry: mistakes.  longest: in tokens; longer ones are left out.
         prompt_weight, symbol_weight: of the loss of the prompt's tokens, of new letters.
@@ -83,8 +85,26 @@ class IgsmWorld:
 
     def prompt(self, problem: Problem) -> list[int]:
         """Returns the ids of <problem> prompt <solution>."""
-        inner = self.vocabulary.encode(problem.prompt(self.order)).tolist()
+        inner = self._ids(problem, problem.prompt_pieces(self.order))
         return [self.vocabulary.bos, *inner, self.vocabulary.role(SOLUTION)]
+
+    def solution(self, problem: Problem) -> list[int]:
+        """Returns the ids of the solution."""
+        return self._ids(problem, problem.solution_pieces())
+
+    def name(self, problem: Problem, place: int) -> list[int]:
+        """Returns the ids of a parameter's name."""
+        return self._ids(problem, problem.name_pieces(place))
+
+    def _ids(self, problem: Problem, pieces: np.ndarray) -> list[int]:
+        """Spelled as in training: a text alone may leave open which of the names it holds.
+
+        Raises:
+            InputError: the problem has names that the vocabulary does not have.
+        """
+        if problem.names == self.spec.all_names:
+            return self.vocabulary.spell(pieces)[0].tolist()
+        return self.vocabulary.encode(problem.told(pieces)).tolist()
 
     def judge(self, problem: Problem, ids: Sequence[int], strict: bool = False) -> Verdict:
         """Returns the verdict on what a model wrote after `prompt`, up to but without <end>.
@@ -103,8 +123,7 @@ class IgsmWorld:
 
     def size(self, problem: Problem) -> int:
         """Tokens of the whole example without mistakes."""
-        text = problem.prompt(self.order) + problem.solution
-        return len(self.vocabulary.encode(text)) + 5
+        return len(self.prompt(problem)) + len(self.solution(problem)) + 3
 
 
 def world(
@@ -171,6 +190,6 @@ def world(
     bins = {"all": ALL_BINS, "train": train, "test": test}[split]
     chosen = dataclasses.replace(named(spec), bins=bins, **kept)
     retry = Retry(retry_rate, retry_kind, retry_mask)
-    train_bins = () if split == "all" else train
+    train_bins = () if split == "all" else bins
     weights = (prompt_weight, symbol_weight)
     return IgsmWorld(chosen, train_bins, vocabulary, order, retry, longest, *weights)

@@ -58,6 +58,53 @@ def test_seeds_choose_letters_and_order():
     assert solutions[0] == solutions[1] != solutions[2]
 
 
+def test_records_have_letters_of_their_own():
+    other = example.record()
+    other["items"][0][0] = "Other Quay"
+    for entry in other["params"]:
+        entry.pop("name")
+    found = [igsm.Problem.from_facts(r).arrays.letters.tolist() for r in (example.record(), other)]
+    assert found[0] != found[1]
+
+
+def test_a_large_record_is_told_to_its_end():
+    """More sentences than any specification has."""
+    items = [[f"Owner Number{chr(65 + j)}" for j in range(20)], [f"Thing {k}" for k in range(40)]]
+    edges = [[0, j, k] for j in range(20) for k in range(40)]
+    params = [
+        {
+            "id": [0, *edge],
+            "in_dependency_graph": True,
+            "necessary": edge == [0, 3, 7],
+            "uses_rng": True,
+            "deps": [],
+            "value": edge[2] % 23,
+            "formula": {"kind": "const", "const": edge[2] % 23},
+        }
+        for edge in edges
+    ]
+    params += [
+        {
+            "id": [1, 0, j, 1],
+            "in_dependency_graph": False,
+            "necessary": False,
+            "uses_rng": False,
+            "deps": [[0, 0, j, k] for k in range(40)],
+            "value": None,
+        }
+        for j in range(20)
+    ]
+    record = {"categories": ["Owner", "Thing"], "items": items, "depth": 2, "widths": [20, 40]}
+    record |= {"structure_edges": edges, "params": params, "solution_order": [[0, 0, 3, 7]]}
+    record |= {"query": [0, 0, 3, 7], "answer": 7, "op": 1}
+    problem = igsm.Problem.from_facts(record)
+    for order in ("pq", "qp"):
+        text = problem.prompt(order)
+        assert text.count(" equals ") == text.count("The number of each") == 800
+        assert text.count("How many Thing 7 does Owner NumberD have?") == 1
+    assert igsm.verify(problem, problem.solution, strict=True).correct
+
+
 def test_a_record_is_the_reader_s_own():
     problem = igsm.Problem.from_facts(example.record())
     facts = problem.facts()

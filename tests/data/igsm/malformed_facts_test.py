@@ -214,6 +214,21 @@ MALFORMED = {
     ),
     "a cycle": (cycle, r"parameter \[.*\]: is on or behind a cycle"),
     "a loop": (self_loop, r"parameter \[.*\]: is on or behind a cycle"),
+    **{
+        f"the name {name!r}": (
+            lambda f, name=name: f["items"][0].__setitem__(0, name),
+            r"items\[0\]: .* is no name that a sentence can hold",
+        )
+        for name in ("Dr. Who", "End.", "A; b", "Aa;", "Aa BACK", "BACKyard", "A\nB", " A", "A  B")
+    },
+    "a phrase of two readings": (
+        lambda f: (
+            f["items"][0].__setitem__(slice(0, 2), ["Aa", "Aa's Bb"]),
+            f["items"][1].__setitem__(slice(0, 2), ["Bb's Cc", "Cc"]),
+            [entry.pop("name") for entry in f["params"]],
+        ),
+        r"items: \"Aa's Bb's Cc\" can be 'Cc' of \"Aa's Bb\" and \"Bb's Cc\" of 'Aa'",
+    ),
     "a wrong op": (whole(op=10), r"op: is 10, but the problem has 11"),
     "a wrong answer": (whole(answer=13), r"answer: is 13, but the problem has 14"),
     "an answer of text": (whole(answer="14"), r"answer: expected"),

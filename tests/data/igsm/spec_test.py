@@ -89,6 +89,60 @@ def test_names_with_too_few_layers(tmp_path):
     assert problem.categories == ["House", "Room"]
 
 
+def uneven(tmp_path, **changes):
+    """A file of names of two categories with two sub-categories each, but for the changes."""
+
+    def category(name, kinds):
+        groups = {k: [f"{name} {k} {x}" for x in ("Xa", "Xb", "Xc", "Xd")] for k in kinds}
+        return {"name": name, "subcategories": groups}
+
+    kinds = {"House": ("Old", "New"), "Room": ("Old", "New"), **changes}
+    chains = [
+        {"name": "Street", "categories": [category(n, kinds[n]) for n in ("House", "Room")]},
+        {"name": "Ocean", "categories": [category(n, ("Old", "New")) for n in ("Ship", "Deck")]},
+    ]
+    if "Hold" in kinds:
+        chains[1]["categories"].append(category("Hold", kinds["Hold"]))
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps({"chains": chains}))
+    return str(path)
+
+
+def test_lists_of_names_of_unequal_sizes(tmp_path):
+    (tmp_path / "even").mkdir()
+    even = igsm.Spec(names=uneven(tmp_path / "even"), depths=(2,), op_max=3)
+    assert igsm.sample(even, 0, 0, 1)[0].op <= 3
+    path = uneven(tmp_path, Room=("Old",))
+    refused(
+        r"category 'Room' has 1 sub-categories, category 'House' has 2: .* \(chains, categories",
+        names=path,
+        depths=(2,),
+    )
+    cut = igsm.Spec(names=path, depths=(2,), op_max=3, subcategories=1)
+    assert igsm.sample(cut, 0, 0, 1)[0].op <= 3
+
+
+def test_chains_of_unequal_lengths(tmp_path):
+    path = uneven(tmp_path, Hold=("Old", "New"))
+    refused(r"chain 'Ocean' has 3 categories, chain 'Street' has 2", names=path, depths=(2,))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 5}, r"every one of bins must be a whole number, got '5'"),
+        ({"bins": "abc"}, r"every one of bins must be a whole number, got 'a'"),
+        ({"bins": (1.5,)}, r"every one of bins must be a whole number, got 1.5"),
+        ({"op": 2.5}, r"op must be a whole number, got 2.5"),
+        ({"op_max": "x"}, r"op_max must be a whole number, got 'x'"),
+        ({"chains": 1.5}, r"chains must be a whole number, got 1.5"),
+        ({"reask": True, "op": True}, r"op must be a whole number, got True"),
+    ],
+)
+def test_numbers_that_are_none(options, message):
+    refused(message, **options)
+
+
 def test_operations_out_of_reach():
     spec = igsm.Spec(op=50, ip_max=6, depths=(2,), widths=(2,))
     with pytest.raises(InputError, match=r"none of \d+ candidates has 50 operations; .*ip_max 6"):
@@ -148,7 +202,8 @@ def test_extreme_specifications(options):
 def test_the_world_of_a_config():
     world = open_world({"world": "igsm", "spec": "mini", "op_max": 2, "split": "test"})
     assert world.spec.op_max == 2 and world.spec.ip_max == igsm.MINI.ip_max
-    assert world.spec.bins == igsm.TEST_BINS and world.train_bins == igsm.TRAIN_BINS
+    assert world.spec.bins == world.train_bins == igsm.TEST_BINS
+    assert world.held_out().bins == igsm.TRAIN_BINS
     found = world.examples(0, 0, 5)
     assert (found.tokens[found.offsets[:-1]] == world.vocabulary.bos).all()
     assert (found.tokens[found.offsets[1:] - 1] == world.vocabulary.eos).all()

@@ -89,6 +89,39 @@ def test_tokens_of_every_vocabulary_say_the_same(kind, market):
         assert hidden[0] == hidden[1]
 
 
+@pytest.mark.parametrize("second", ["Bb Dd", "Bb"])
+def test_prompts_have_the_ids_of_training_where_a_text_leaves_them_open(tmp_path, second):
+    """ "Aa's Bb" is a name, and may also be "Aa" with what follows; see `IgsmWorld.prompt`."""
+    layers = [
+        {"name": "Cata", "subcategories": {"All": ["Aa", "Aa's Bb", "Ace", "Add"]}},
+        {"name": "Catb", "subcategories": {"All": [second, "Bed", "Box", "Bud"]}},
+    ]
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps({"chains": [{"name": "Chain", "categories": layers}]}))
+    spec = igsm.Spec(op_max=4, depths=(2,), names=str(path))
+    world, open_ids = igsm.IgsmWorld(spec), 0
+    solution = world.vocabulary.role(language.SOLUTION)
+    for n, problem in enumerate(igsm.sample(spec, 5, 0, 60)):
+        (ids,) = world.examples(5, n, 1)
+        cut = ids.tolist().index(solution) + 1
+        assert world.prompt(problem) == ids[:cut].tolist()
+        assert world.solution(problem) == ids[cut:-3].tolist()
+        assert world.size(problem) == len(ids)
+        assert world.vocabulary.decode(ids[1 : cut - 1]) == problem.prompt()
+        for place, param in enumerate(problem.params):
+            name = world.name(problem, place)
+            assert len(name) == 3 and world.vocabulary.decode(name) == f" {problem.name(param)}"
+            open_ids += "Aa's Bb" in problem.name(param)
+    assert open_ids > 10
+
+
+def test_problems_of_other_names_are_spelled_by_their_text(market):
+    problem = igsm.sample(market, 3, 0, 1)[0]
+    assert igsm.IgsmWorld(market).prompt(problem)
+    with pytest.raises(InputError, match=r"is outside the vocabulary"):
+        igsm.IgsmWorld(igsm.MED).prompt(problem)
+
+
 def test_names_with_hyphens_and_owners(market):
     words, items = (igsm.tokenizer(market, kind) for kind in ("words", "items"))
     text = " Define Farmer's Best's Miller's Daughter's Basket as x;"

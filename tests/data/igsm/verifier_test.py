@@ -257,6 +257,20 @@ def test_swapped_words_are_judged_alike_twice(strict):
         assert first.correct or not strict_too.correct
 
 
+@pytest.mark.parametrize("operation", ["+", "*", "-"])
+def test_sums_of_sums_stay_small_in_strict_mode(operation):
+    """Each symbol is the last one twice: written out, 2**50 terms."""
+    problem = igsm.Problem.from_facts(example.record())
+    value, parts = 1, ["a = 1"]
+    for a, b in itertools.pairwise(edits.LETTERS[:50]):
+        other = {"+": 2 * value, "*": value * value, "-": 0}[operation] % 23
+        parts.append(f"{b} = {a} {operation} {a} = {value} {operation} {value} = {other}")
+        value = other
+    head = f" Define North Quay's Crate as {b}; "
+    verdict = igsm.verify(problem, f"{head}{'; '.join(parts[:-1])}; so {parts[-1]}.", strict=True)
+    assert not verdict.correct and verdict.error.kind in ("formula", "dependencies", "name")
+
+
 def test_very_many_symbols_do_not_make_it_fail():
     problem = igsm.Problem.from_facts(example.record())
     letters = [chr(n) for n in range(0x4E00, 0x4E00 + 4000)]
