@@ -7,6 +7,8 @@ import importlib
 import logging
 import os
 import re
+import select
+import signal
 import sys
 import time
 import traceback
@@ -142,10 +144,24 @@ def attempt(main: Callable[[list[str]], int | None], argv: list[str], place: Pla
         return main(argv) or 0
     except InputError as error:
         return fail(error, place)
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         return fail(InputError(f"no space left on the disk: {error}"), place)
+
+
+def _unread() -> bool:
+    """Whether nobody reads standard output any more, as after `| head`; then it goes nowhere."""
+    out, waiting = sys.stdout.fileno(), select.poll()
+    waiting.register(out, 0)
+    left = any(event & select.POLLERR for _, event in waiting.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out)
+    return left
 
 
 def together(job: Job, main: Callable[[list[str]], int | None], argv: list[str]) -> int:

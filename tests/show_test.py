@@ -1,6 +1,8 @@
 """What a configuration's data looks like: what is shown is what training reads."""
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from physlm_jax.pipeline import pack_rows
 from physlm_jax.training.config import load, packing_config
 
 sys.path.append(str(Path(__file__).parent))
-from entries import run
+from entries import ROOT, run
 
 MINI = "configs/igsm.py:mini,laptop"
 
@@ -91,3 +93,15 @@ def test_mistakes_are_one_line(arguments, message):
     done = run("physlm_jax.show", f"--config={config}", *rest)
     assert done.returncode == 2 and message in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_a_reader_may_leave():
+    """As `| head -1` does."""
+    command = [sys.executable, "-m", "physlm_jax.show", "--config=configs/lora.py", "--count=20000"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().startswith("0 (")
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(60) == 128 + signal.SIGPIPE
+    process.stderr.close()
