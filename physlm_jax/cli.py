@@ -101,14 +101,20 @@ def define_job_flags() -> None:
     )
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
+def run(main: Callable[[list[str]], int | None], words: bool = False) -> None:
     """Runs an entry point under absl; the process ends with its exit code.
+
+    Args:
+        words: it takes arguments that are no flags; otherwise they are refused.
 
     InputError (and a bad flag) prints one line on standard error and exits with 2. JAX keeps
     compiled programs in a folder per machine, so that a second start compiles nothing.
     """
 
     def guarded(argv: list[str]) -> int:
+        if len(argv) > 1 and not words:
+            hint = "flags begin with --, and a value with spaces needs quotes"
+            return fail(InputError(f"unexpected argument '{argv[1]}': {hint}"))
         prepare()
         try:
             job = find_job()
@@ -144,6 +150,9 @@ def attempt(main: Callable[[list[str]], int | None], argv: list[str], place: Pla
         return main(argv) or 0
     except InputError as error:
         return fail(error, place)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         if not _unread():
             raise
@@ -279,11 +288,11 @@ def main() -> Any:
     if name not in COMMANDS:
         return fail(unknown("command", name, COMMANDS))
     module = importlib.import_module(
-        f"physlm_jax.{name}.__main__" if name == "report" else f"physlm_jax.{name}"
+        f"physlm_jax.{name}.__main__" if name in ("report", "bench") else f"physlm_jax.{name}"
     )
     flags.FLAGS.unparse_flags()
     sys.argv = [f"physlm {name}", *sys.argv[2:]]
-    return run(module.main)
+    return run(module.main, words=name == "bench")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from absl import app, flags
+from absl import flags
 
 from physlm_jax import cli
 from physlm_jax.errors import InputError
@@ -40,8 +40,7 @@ JUDGE = flags.DEFINE_bool("judge", False, "Add the exact verdict on each sample.
 
 def main(argv: list[str]) -> int:
     """Samples as the flags say and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument: {argv[1]}")
+    del argv
     if COUNT.value < 1:
         raise InputError(f"--count={COUNT.value}: expected at least 1")
     if ASK.value is not None:

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from physlm_jax import cli
 from physlm_jax.probes import running
@@ -62,8 +62,7 @@ _SETTINGS = _define_settings()
 
 def main(argv: list[str]) -> None:
     """Runs the probe that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument: {argv[1]}")
+    del argv
     given = {flag: holder.value for flag, holder in _SETTINGS.items() if holder.present}
     measured, path = running.run_probe(
         _WORKDIR.value, _PROBE.value, _STEP.value, _CONTROL.value, given, _MEMBER.value

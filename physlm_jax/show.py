@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from physlm_jax import cli
@@ -105,8 +105,7 @@ def lines(record: Record, vocabulary: Vocabulary, ids: bool) -> Iterator[str]:
 
 def main(argv: list[str]) -> int:
     """Prints or writes what the flags ask for."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument: {argv[1]}")
+    del argv
     for flag, least in ((START, 0), (COUNT, 1)):
         if flag.value < least:
             raise InputError(f"--{flag.name}={flag.value}: expected at least {least}")

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -102,12 +103,22 @@ def _common() -> dict[str, object]:
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set={text}: expected key=value")
-        kind = type(known.get(key, ""))
-        try:
-            found[key] = value == "True" if kind is bool else kind(value)
-        except ValueError:
-            raise InputError(f"--set={text}: {key} needs a value of type {kind.__name__}") from None
+        found[key] = _as(known.get(key, ""), value, text)
     return found
+
+
+def _as(like: Any, value: str, text: str) -> Any:
+    """A value written as text, of the type of another one; lists have commas."""
+    kind = type(like)
+    truths = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        if isinstance(like, bool):
+            return truths[value.lower()]
+        if isinstance(like, list | tuple):
+            return kind(_as(like[0] if like else "", item, text) for item in value.split(","))
+        return kind(value)
+    except (KeyError, ValueError):
+        raise InputError(f"--set={text}: it needs a value of type {kind.__name__}") from None
 
 
 def _is_finished(group: Group) -> bool:

@@ -98,3 +98,18 @@ def test_the_entry_point_says_what_it_wrote(runs):
     )
     assert done.stdout == "wrote out: a gpt_neox, step 2 of one\n", done.stderr
     assert huggingface.load(runs / "out")[0].layers == 2
+
+
+def test_a_folder_of_something_else_is_left_alone(runs, tmp_path):
+    before = (runs / "one" / "config.json").read_bytes()
+    with pytest.raises(InputError, match=r"one is not empty and holds no earlier export"):
+        export(runs / "one", runs / "one")
+    assert (runs / "one" / "config.json").read_bytes() == before
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"is not empty and holds no earlier export"):
+        export(runs / "one", tmp_path)
+    with pytest.raises(InputError, match=r"has no name"):
+        export(runs / "one", "")
+    for _ in range(2):
+        export(runs / "one", tmp_path / "new")
+        export(runs / "adapted", tmp_path / "adapter", format="peft")

@@ -218,7 +218,7 @@ class Settings:
     corruption: float = option(0.0, "chance of each prompt token to be replaced, in cuts above 0")
     kl_strings: int = option(100, "strings of the KL divergence; 0: none")
     in_stream: bool = option(False, "KL of strings after other strings instead of alone")
-    shown: int = option(10, "samples kept with their first error")
+    shown: int = option(10, "samples kept with their first error; 0: none")
     seed: int = option(0, "of strings and samples")
 
 

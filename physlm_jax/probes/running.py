@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,14 +43,29 @@ class Option:
     default: Any
     help: str
 
+    @property
+    def least(self) -> int | None:
+        """The least number allowed: 1, but 0 of fractions and where the help tells what 0 is."""
+        if self.type not in (int, float) or self.flag == "seed":
+            return None
+        return 0 if self.type is float or re.search(r"\b0: ", self.help) else 1
+
     def value(self, given: Any) -> Any:
         """Returns the flag's value as the field's: lists become tuples, "all" the empty one.
 
         Raises:
-            InputError: an item of a list is not of its type.
+            InputError: a number is too small; a list is empty, or "all" where there is no such
+                choice, or an item is not of its type.
         """
+        if self.least is not None and not given >= self.least:
+            raise InputError(f"--{self.flag} must be at least {self.least}, got {given}")
         if typing.get_origin(self.type) is not tuple:
             return given
+        if not given or (given == ["all"] and self.default and "all" not in self.help.split("'")):
+            raise InputError(
+                f"--{self.flag}={','.join(given)}: expected one or more, with commas between: "
+                f"{self.help}"
+            )
         convert = typing.get_args(self.type)[0]
         try:
             return () if given == ["all"] else tuple(convert(item) for item in given)

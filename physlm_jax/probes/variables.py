@@ -35,7 +35,9 @@ class Settings:
     """Flags of the entry point; the defaults are a laptop's."""
 
     tasks: tuple[str, ...] = option(TASKS, "functions to probe: " + ", ".join(TASKS))
-    layers: tuple[int, ...] = option((-1,), "blocks after which it is read, -1 the last", "layer")
+    layers: tuple[int, ...] = option(
+        (-1,), "blocks after which it is read, -1 the last; 'all'", "layer"
+    )
     cells: tuple[str, ...] = option(("law",), "problems to test on: see the probe reasoning")
     count: int = option(512, "problems to test on, of each cell")
     steps: int = option(300, "updates")
@@ -135,7 +137,11 @@ def measure(run: Run, settings: Settings) -> Measurement:
                 data[f"{task}/{layer}/{cell}"] = both
                 rows.append(_row(task, layer, cell, both))
     header = ("task", "layer", "cell", "n", "right", "untrained", "majority", "true", "false")
-    name = "variables-" + joined(settings.layers) if settings.layers != (-1,) else "variables"
+    name = (
+        "variables-" + (joined(settings.layers) or "all")
+        if settings.layers != (-1,)
+        else "variables"
+    )
     return Measurement(name, header, tuple(rows), {"tasks": data})
 
 

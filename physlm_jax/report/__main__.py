@@ -10,7 +10,7 @@ where others have one appear as 'not run'.
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
 from physlm_jax import cli
 from physlm_jax.report import ledger, page
@@ -23,8 +23,7 @@ _SCALE = flags.DEFINE_enum("scale", None, ledger.SCALES, "this scale alone; defa
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument: {argv[1]}")
+    del argv
     shown = ledger.whole(_RESULTS.value, _STUDY.value, _SCALE.value)
     path = page.write(_OUT.value, shown)
     print("\n".join([*summary_lines(shown), "", f"page: {path}"]))

@@ -1,6 +1,7 @@
 """A run's checkpoint written in the formats of other libraries, see models.huggingface."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 from physlm_jax.errors import InputError, unknown
@@ -24,13 +25,30 @@ def export(
         format: "huggingface": the model, an adapter merged into it; the output map gets a table of
             its own where an adapted embedding is tied to it. "peft": the adapter alone.
     Raises:
-        InputError: no such run; a model or an adapter that the format cannot hold.
+        InputError: no such run; a model or an adapter that the format cannot hold; the folder holds
+            something else than an earlier export.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
+    _check_folder(out)
     run = load_run(workdir, step, member)
     what = _model(run, Path(out)) if format == "huggingface" else _adapter(run, Path(out))
     return f"{what}, step {run.step} of {workdir}"
+
+
+def _check_folder(out: str | Path) -> None:
+    """Raises InputError unless an export may be written there: a run has a config.json as well."""
+    folder = Path(out)
+    if not str(out):
+        raise InputError("the folder to export to has no name")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        ours = "architectures" in json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        ours = False
+    if not ours and not (folder / "adapter_config.json").exists():
+        raise InputError(f"{folder} is not empty and holds no earlier export; choose another --out")
 
 
 def _model(run: Run, out: Path) -> str:

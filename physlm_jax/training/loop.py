@@ -53,11 +53,15 @@ class Diverged(InputError):
     """The loss or a gradient stopped being finite."""
 
 
-class _Stop:
-    """Whether to stop: SIGTERM to this process, or to any of several, agreed on by all.
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
-    Several processes must stop after the same update; the distributed runtime hears of the signal
-    and names the step. Alone, only the main thread can listen.
+
+class _Stop:
+    """Whether to stop: SIGTERM or Ctrl-C to this process, or SIGTERM to any of several.
+
+    A second Ctrl-C does not wait. Several processes must stop after the same update; the
+    distributed runtime hears of the signal and names the step. Alone, only the main thread can
+    listen; a signal that is ignored (Ctrl-C by what a shell started in the background) stays so.
     """
 
     def __init__(self) -> None:
@@ -68,11 +72,14 @@ class _Stop:
 
     def __enter__(self) -> "_Stop":
         if self.listens:
-            self.before = signal.signal(signal.SIGTERM, self._ask)
+            heard = [s for s in STOPS if signal.getsignal(s) is not signal.SIG_IGN]
+            self.before = {s: signal.signal(s, self._ask) for s in heard}
         return self
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
+        if signal.SIGINT in self.before:
+            signal.signal(signal.SIGINT, self.before[signal.SIGINT])
 
     def after(self, done: int) -> bool:
         """True if the run should stop now that `done` updates have been dispatched."""
@@ -82,7 +89,8 @@ class _Stop:
 
     def __exit__(self, *_: Any) -> None:
         if self.listens:
-            signal.signal(signal.SIGTERM, self.before)
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
 
 
 class Training:
@@ -251,9 +259,9 @@ def plain(values: np.ndarray) -> Any:
 def train(config: ConfigDict, workdir: Path) -> State | None:
     """Trains (or goes on training) the run of this folder to exactly `config.steps` updates.
 
-    Writes config.json, metrics.jsonl, timing.jsonl and checkpoints/. On SIGTERM it saves at the
-    next step and returns None. Where there are several processes all of them call this, with the
-    same arguments and a folder that all can read; each feeds its own rows.
+    Writes config.json, metrics.jsonl, timing.jsonl and checkpoints/. On SIGTERM or Ctrl-C it saves
+    at the next step and returns None. Where there are several processes all of them call this,
+    with the same arguments and a folder that all can read; each feeds its own rows.
 
     Returns:
         The final state, or None when it was asked to stop early.

@@ -75,7 +75,8 @@ def plan_sweep(
         folder: of the sweep; its `sweep.json` is read, not written.
         at_most: members of one population.
     Raises:
-        InputError: an unknown key or a value of a wrong type; the folder of another sweep.
+        InputError: an unknown key, a value of a wrong type or out of range; the folder of another
+            sweep.
     """
     if at_most < 1:
         raise InputError(f"a population has at least 1 member, got at most {at_most}")
@@ -114,7 +115,9 @@ def overridden(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
 
 
 def _signature(config: ConfigDict) -> str:
-    """What all members of a population have in common."""
+    """What all members of a population have in common; refuses what a run would refuse."""
+    configs.validate(config)
+    configs.packing_config(config)
     flat = configs.flat(configs.as_dict(config))
     fixed = {k: v for k, v in flat.items() if not any(fnmatch.fnmatch(k, v) for v in VARY)}
     structure = recipe(config.optimizer, config.steps)
@@ -143,15 +146,22 @@ def read_index(spec: str, folder: Path) -> list[Group]:
     """Returns the groups that `sweep.json` remembers; none where there is no such file.
 
     Raises:
-        InputError: it is another configuration's sweep.
+        InputError: it is another configuration's sweep, or damaged.
     """
     path = folder / INDEX
     if not path.exists():
         return []
-    index = json.loads(path.read_text())
-    if index["config"] != spec:
-        raise InputError(f"{folder} holds a sweep of {index['config']}; choose another --workdir")
-    return [Group(g["name"], g["overrides"], tuple(g["cells"])) for g in index["groups"]]
+    try:
+        index = json.loads(path.read_text())
+        theirs = index["config"]
+        groups = [Group(g["name"], g["overrides"], tuple(g["cells"])) for g in index["groups"]]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} is damaged; without it the sweep is planned anew, and numbered anew"
+        ) from None
+    if theirs != spec:
+        raise InputError(f"{folder} holds a sweep of {theirs}; choose another --workdir")
+    return groups
 
 
 def write_index(spec: str, folder: Path, groups: Iterable[Group]) -> None:

@@ -58,8 +58,10 @@ def test_held_out_loss_counts_every_row_once(whole):
     del state
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 5])
-def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, monkeypatch, stop_at):
+@pytest.mark.parametrize(
+    ("stop_at", "number"), [(1, "SIGTERM"), (2, "SIGTERM"), (5, "SIGTERM"), (2, "SIGINT")]
+)
+def test_a_stop_saves_and_the_same_command_goes_on(whole, tmp_path, monkeypatch, stop_at, number):
     calls = []
     real = loop.make_train_step
 
@@ -69,14 +71,16 @@ def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path, monkeypatch
         def call(state, batch):
             calls.append(1)
             if len(calls) == stop_at:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), getattr(signal, number))
             return step(state, batch)
 
         return call
 
     monkeypatch.setattr(loop, "make_train_step", counted)
     workdir = tmp_path / "run"
+    handlers = [signal.getsignal(s) for s in loop.STOPS]
     assert train(tiny(), workdir) is None
+    assert [signal.getsignal(s) for s in loop.STOPS] == handlers
     assert load_run(workdir).step == stop_at
     assert len(calls) == stop_at
     assert train(tiny(), workdir) is not None

@@ -82,6 +82,8 @@ def test_a_longer_sweep_adds_only_what_is_new(spec, tmp_path):
         ({"model.width": "wide"}, "model.width='wide'"),
         ({"optimizer.schedule": "linea"}, "did you mean 'linear'"),
         ({"model.heads": 3}, "not a multiple"),
+        ({"batch": -1}, "config.batch must be at least 1, got -1"),
+        ({"pipeline.mode": "singel"}, "did you mean 'single'"),
     ],
 )
 def test_wrong_cells_are_named(cell, message, spec, tmp_path):
@@ -145,6 +147,31 @@ def test_a_stop_is_handed_on_and_the_sweep_goes_on(spec, tmp_path):
     assert all(0 < step < 3000000 for step in steps)
     time.sleep(0.5)
     assert [log.read_text().count("\n") for log in logs] == rows
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"config": 1, "groups": [1]}'])
+def test_a_damaged_index(text, spec, tmp_path):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(InputError, match=r"sweep\.json is damaged"):
+        read_index(spec, tmp_path)
+
+
+def test_values_of_every_cell(spec, tmp_path):
+    """Written as on other command lines: of the key's type."""
+    fine = [
+        "--set=model.tied=true",
+        "--set=model.bias=0",
+        "--set=batch=4",
+        "--set=model.norm=rmsnorm",
+    ]
+    done = sweep(spec, tmp_path / "s", "--where=list", *fine)
+    (first, *_) = done.stdout.splitlines()
+    for told in ("model.tied=True", "model.bias=False", "batch=4", "model.norm=rmsnorm"):
+        assert told in first
+    for wrong in ("model.tied=maybe", "batch=many"):
+        done = sweep(spec, tmp_path / "s", "--where=list", f"--set={wrong}")
+        assert done.returncode == 2 and f"--set={wrong}: it needs a value of type" in done.stderr
+    assert not (tmp_path / "s").exists()
 
 
 def test_jobs(spec, tmp_path):
