@@ -1,7 +1,7 @@
 """Asks the TPU compiler, without a TPU, whether a configuration fits a slice and how fast it is.
 
 python -m physlm_jax.fit --config=configs/sizes.py:8b,paper --topology=v5p:4x4x4
-python -m physlm_jax.fit --config=configs/cfg.py:cfg3f,paper --rows-per-chip=4 --out=fit.json
+python -m physlm_jax.fit --config=configs/sizes.py:1b,paper --rows-per-chip=4 --out=fit.json
 python -m physlm_jax.fit --table=results/fit        the reports of a folder as Markdown
 
 Exit code 0: fits, 1: does not fit, 2: bad input. Needs the extra `tpu` (libtpu).

@@ -92,6 +92,16 @@ class TransformerConfig:
         for field in ("vocab_size", "max_length", "layers", "width", "heads"):
             if getattr(self, field) < 1:
                 raise InputError(f"model.{field} must be at least 1, got {getattr(self, field)}")
+        for field in ("kv_heads", "head_dim", "unroll", "norm_epsilon"):
+            if not getattr(self, field) >= 0:
+                raise InputError(f"model.{field} must be at least 0, got {getattr(self, field)}")
+        if not 0 <= self.rotary_fraction <= 1 or not self.rotary_base > 0:
+            raise InputError(
+                "model.rotary_fraction must be in 0..1 and model.rotary_base above 0, got "
+                f"{self.rotary_fraction} and {self.rotary_base}"
+            )
+        if self.mlp != "none" and not self.hidden >= 1:
+            raise InputError(f"model.mlp_ratio must give a hidden unit, got {self.mlp_ratio}")
         if not self.head_dim and self.width % self.heads:
             raise InputError(
                 f"model.width {self.width} is not a multiple of model.heads {self.heads}; "
@@ -111,6 +121,8 @@ class TransformerConfig:
         self._check_experts()
 
     def _check_experts(self) -> None:
+        if self.experts < 1:
+            raise InputError(f"model.experts must be at least 1, got {self.experts}")
         if not 1 <= self.experts_per_token <= self.experts:
             raise InputError(
                 f"model.experts_per_token must be in 1..{self.experts} (model.experts), got "

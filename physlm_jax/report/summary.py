@@ -46,14 +46,18 @@ def _cell(value: object) -> str:
 
 
 def measured(outcome: Outcome) -> str:
-    """Returns the headline figure with its interval and unit; '-' where there is none."""
+    """Returns the headline figure with its interval, unit and label; '-' where there is none."""
     figure = outcome.measurement.headline if outcome.measurement else None
     if figure is None:
         return "-"
     places = numbers.decimals(figure)
     value = numbers.with_unit(numbers.fixed(figure.value, places), figure.unit)
     between = numbers.interval(figure, places)
-    return f"{value} ({between})" if between else value
+    return (
+        f"{value} ({between})  {_cut(figure.label)}"
+        if between
+        else f"{value}  {_cut(figure.label)}"
+    )
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str, str]:

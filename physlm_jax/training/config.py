@@ -220,6 +220,9 @@ def validate(config: ConfigDict) -> None:
     for key, (value, least) in limits.items():
         if value < least:
             raise InputError(f"config.{key} must be at least {least}, got {value}")
+    for key in ("seed", "data_seed"):
+        if not -(2**63) <= config[key] < 2**63:
+            raise InputError(f"config.{key} must fit into 64 bits, got {config[key]}")
     if config.pipeline.masked and config.model.causal:
         raise InputError(
             "config.pipeline.masked needs config.model.causal=False: a causal model predicts the "

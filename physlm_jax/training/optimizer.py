@@ -6,6 +6,7 @@ population may each have their own.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,8 +65,12 @@ def recipe(config: ConfigDict, steps: int) -> Recipe:
         raise InputError(
             f"config.optimizer.warmup must be in 0..{steps} (steps), got {config.warmup}"
         )
-    if config.clip < 0:
-        raise InputError(f"config.optimizer.clip must be at least 0 (0: none), got {config.clip}")
+    for name in ("learning_rate", "final_fraction", "epsilon", "weight_decay", "clip"):
+        if not 0 <= config[name] < math.inf:
+            raise InputError(f"config.optimizer.{name} must be at least 0, got {config[name]}")
+    for name in ("beta1", "beta2"):
+        if not 0 <= config[name] < 1:
+            raise InputError(f"config.optimizer.{name} must be in [0, 1), got {config[name]}")
     return Recipe(config.schedule, steps, config.clip > 0, config.kind)
 
 

@@ -193,7 +193,7 @@ def test_capacities():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"experts": 0}, r"model.experts_per_token must be in 1\.\.0 \(model.experts\), got 1"),
+        ({"experts": 0}, r"model.experts must be at least 1, got 0"),
         ({"experts_per_token": 0}, r"model.experts_per_token must be in 1\.\.4 .*got 0"),
         ({"experts_per_token": 5}, r"model.experts_per_token must be in 1\.\.4 .*got 5"),
         ({"capacity_factor": 0.9}, r"model.capacity_factor must be at least 1, got 0.9"),

@@ -118,7 +118,7 @@ def test_storage(workdir):
     ("given", "message"),
     [
         ({"query_update": "ends"}, r"unknown query_update 'ends'.*did you mean 'end'"),
-        ({"count": -1}, r"count must be 0 or more"),
+        ({"count": -1}, r"count must be at least 0, got -1"),
         ({"query_rank": 0}, r"rank must be at least 1"),
     ],
 )
