@@ -39,7 +39,10 @@ TRAIN = ("physlm_jax.train", "--workdir=never", "--config=configs/cfg.py:")
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.stepz=3"), "stepz"),
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "config.steps=3"), "argument 'config.steps=3'"),
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.model.unroll=-1"), "model.unroll must"),
-        ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", f"--config.seed={2**64}"), "must fit into 64 bits"),
+        (
+            (*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", f"--config.seed={2**64}"),
+            "must fit into 64 bits",
+        ),
         (("physlm_jax.probe", "--workdir=never", "mask=full"), "unexpected argument 'mask=full'"),
         (("physlm_jax.cli", "bench", "trian"), "did you mean 'train'"),
         ((*TRAIN[:2], TRAIN[2] + "cfg3b,laptop", "--config.steps=many"), "steps"),

@@ -326,6 +326,12 @@ def test_mistakes_are_named():
         ({"layers": 0}, "at least 1"),
         ({"attention": "flash"}, "attention"),
         ({"embedding_std": -0.1}, "model.embedding_std must not be negative"),
+        ({"head_dim": -1}, "model.head_dim must be at least 0, got -1"),
+        ({"unroll": -1}, "model.unroll must be at least 0"),
+        ({"norm_epsilon": float("nan")}, "model.norm_epsilon must be at least 0, got nan"),
+        ({"rotary_fraction": 2.0}, r"model.rotary_fraction must be in 0\.\.1 .* got 2.0"),
+        ({"rotary_base": -1.0}, r"model.rotary_base above 0, got 1.0 and -1.0"),
+        ({"mlp_ratio": 0.0}, "model.mlp_ratio must give a hidden unit, got 0.0"),
     ):
         with pytest.raises(InputError, match=message):
             dataclasses.replace(SMALL, **change)

@@ -100,5 +100,11 @@ def test_mistakes_are_named():
         make_optimizer(settings(schedule="cosin"), 10)
     with pytest.raises(InputError, match=r"warmup must be in 0\.\.10"):
         make_optimizer(settings(warmup=11), 10)
-    with pytest.raises(InputError, match="clip"):
-        make_optimizer(settings(clip=-1.0), 10)
+    for name in ("clip", "learning_rate", "final_fraction", "epsilon", "weight_decay"):
+        for value in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(InputError, match=rf"optimizer\.{name} must be at least 0, got"):
+                make_optimizer(settings(**{name: value}), 10)
+    for name in ("beta1", "beta2"):
+        for value in (-0.1, 1.0):
+            with pytest.raises(InputError, match=rf"{name} must be in \[0, 1\), got {value}"):
+                make_optimizer(settings(**{name: value}), 10)
