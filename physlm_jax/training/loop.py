@@ -44,7 +44,7 @@ from physlm_jax.training.step import (
     make_eval_step,
     make_train_step,
 )
-from physlm_jax.training.workdir import claim_workdir
+from physlm_jax.training.workdir import claim_workdir, held
 
 LOG = logging.getLogger(__name__)
 
@@ -266,18 +266,21 @@ def train(config: ConfigDict, workdir: Path) -> State | None:
     Returns:
         The final state, or None when it was asked to stop early.
     Raises:
-        InputError: bad settings, the folder of another run, a full disk.
+        InputError: bad settings, the folder of another run or trainer, a full disk.
         Diverged: the loss is not finite; the last good checkpoint is kept.
     """
     training = Training(config, workdir)
-    claim_workdir(workdir, config)
     keep = config.checkpoint
     record = training.base.recorded if training.base else None
-    checkpoints = Checkpoints(workdir, keep.keep_last, keep.keep_every, writer=True, base=record)
-    try:
-        return _run(training, checkpoints)
-    finally:
-        checkpoints.close()
+    with held(workdir):
+        claim_workdir(workdir, config)
+        checkpoints = Checkpoints(
+            workdir, keep.keep_last, keep.keep_every, writer=True, base=record
+        )
+        try:
+            return _run(training, checkpoints)
+        finally:
+            checkpoints.close()
 
 
 def _run(run: Training, checkpoints: Checkpoints) -> State | None:

@@ -4,8 +4,13 @@
 it is lost or damaged, the newest whole checkpoint knows what it said.
 """
 
+import contextlib
+import fcntl
 import json
 import logging
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from physlm_jax.training.checkpoint import FOLDER, Checkpoints, Damaged
 from physlm_jax.training.config import as_dict, difference
 
 NAME = "config.json"
+PATIENCE = 10.0  # seconds to wait for another trainer to leave the folder
 LOG = logging.getLogger(__name__)
 
 
@@ -47,6 +53,45 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     if not written and jax.process_index() == 0:
         write_text(path, json.dumps(mine, indent=1) + "\n")
     meet("the run's folder is claimed")
+
+
+@contextlib.contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Keeps other trainers out of a run's folder for as long as this one is in it.
+
+    The lock is the operating system's and ends with the process, however that ends; where the file
+    system has none, nobody is kept out. Of several processes the first one holds it for all.
+
+    Raises:
+        InputError: another process trains there, or the folder cannot be made.
+    """
+    if jax.process_index():
+        yield
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        folder = os.open(workdir, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot write {workdir}: {error.strerror or error}") from None
+    try:
+        _lock(folder, workdir)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int, workdir: Path) -> None:
+    """Locks an open folder; waits a little for a trainer that is just ending."""
+    patience = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                raise InputError(f"another process is training in {workdir}") from None
+            time.sleep(0.2)
+        except OSError:  # a file system without locks
+            return None
 
 
 def _holds_something(workdir: Path) -> bool:

@@ -1,16 +1,18 @@
 """The folder of a run: claimed once, known again, refused to others; whatever a kill left in it."""
 
 import json
+import threading
 
 import pytest
 from tiny import tiny
 
 from physlm_jax.errors import InputError
 from physlm_jax.files import PARTIAL
+from physlm_jax.training import workdir as workdirs
 from physlm_jax.training.checkpoint import FOLDER
 from physlm_jax.training.loop import train
 from physlm_jax.training.records import JsonLines, read_rows
-from physlm_jax.training.workdir import claim_workdir
+from physlm_jax.training.workdir import claim_workdir, held
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,31 @@ def test_a_damaged_config_without_a_checkpoint_is_written_anew(tmp_path, caplog)
         claim_workdir(tmp_path, tiny())
     assert "damaged; there is no checkpoint yet" in caplog.text
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 6
+
+
+def test_one_trainer_at_a_time(finished, tmp_path, monkeypatch):
+    """Also in a folder that is new; the lock ends with its holder."""
+    monkeypatch.setattr(workdirs, "PATIENCE", 0.3)
+    before = (finished / "metrics.jsonl").read_bytes()
+    for folder in (finished, tmp_path / "new"):
+        with held(folder), pytest.raises(InputError, match=r"another process is training in"):
+            train(tiny(steps=2), folder)
+    assert (finished / "metrics.jsonl").read_bytes() == before
+    assert not list((tmp_path / "new").iterdir())
+    assert train(tiny(steps=2), finished) is not None
+
+
+def test_a_trainer_that_is_just_ending_is_waited_for(finished):
+    holder = held(finished)
+    holder.__enter__()
+    threading.Timer(0.5, lambda: holder.__exit__(None, None, None)).start()
+    assert train(tiny(steps=2), finished) is not None
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*run"), held(tmp_path / "file" / "run"):
+        pass
 
 
 def test_rows_that_are_missing_are_told(tmp_path, caplog):
