@@ -44,6 +44,8 @@ def parse(argv: list[str]) -> list[str]:
     """Parses absl flags; any mistake in them becomes an InputError of one line."""
     try:
         return flags.FLAGS(argv)
+    except SystemExit:  # of absl's --help, with 1
+        sys.exit(0)
     except Exception as error:  # config_flags raises KeyError, TypeError, ... from overrides
         raise plainly(error) from error
 

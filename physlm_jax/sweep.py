@@ -50,6 +50,7 @@ LAUNCH = flags.DEFINE_string(
     "slurm, gke: flags for sbatch or jobset.py, e.g. '--nodes=2 --time=4:00:00'.",
 )
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the commands instead of running them.")
+flags.DEFINE_alias("dry-run", "dry_run")
 cli.define_job_flags()
 
 

@@ -29,6 +29,7 @@ WORKDIR = flags.DEFINE_string(
 DRY_RUN = flags.DEFINE_bool(
     "dry-run", False, "Only check the configuration and print what would be trained."
 )
+flags.DEFINE_alias("dry_run", "dry-run")
 flags.mark_flag_as_required("config")
 cli.define_job_flags()
 

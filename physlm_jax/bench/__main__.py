@@ -16,9 +16,9 @@ from physlm_jax.bench.rows import Row, table
 from physlm_jax.errors import InputError, unknown
 
 SECONDS = flags.DEFINE_float(
-    "seconds", 20.0, "About how long data, igsm, bios, oracle and decode measure."
+    "seconds", 20.0, "About how long data, igsm, bios, oracle and decode measure.", lower_bound=0.0
 )
-ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of updates of train and population.")
+ROUNDS = flags.DEFINE_integer("rounds", 8, "Rounds of updates of train and population.", 1)
 PEER = flags.DEFINE_string(
     "peer",
     "",
@@ -26,7 +26,7 @@ PEER = flags.DEFINE_string(
 )
 SHAPES = ["laptop", "laptop-experts", "gpt2-small"]
 SHAPE = flags.DEFINE_enum("shape", "laptop", SHAPES, "train: the model's size.")
-BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.")
+BATCH = flags.DEFINE_integer("batch", 0, "train: rows per update; 0: the shape's own.", 0)
 OUT = flags.DEFINE_string("out", "", "A JSON file to write the rows to as well.")
 KINDS = ("data", "igsm", "bios", "oracle", "decode", "train", "population")
 

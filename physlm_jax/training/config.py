@@ -228,6 +228,11 @@ def validate(config: ConfigDict) -> None:
             "config.pipeline.masked needs config.model.causal=False: a causal model predicts the "
             "next token"
         )
+    if not config.pipeline.masked and not config.model.causal:
+        raise InputError(
+            "config.model.causal=False needs config.pipeline.masked, the share of words that are "
+            "hidden: else the model sees the next token, which it predicts"
+        )
     if config.batch % config.accumulation:
         raise InputError(
             f"config.accumulation {config.accumulation} does not divide config.batch {config.batch}"
