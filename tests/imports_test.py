@@ -19,7 +19,7 @@ ORDER = (
     ("probes",),
     ("studies",),
     ("report",),
-    ("cli", "bench", "train", "generate", "probe", "reproduce", "sweep", "fit", "export"),
+    ("cli", "bench", "train", "generate", "probe", "reproduce", "sweep", "fit", "export", "show"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

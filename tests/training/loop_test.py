@@ -79,7 +79,12 @@ def test_a_stop_saves_and_the_same_command_goes_on(whole, tmp_path, monkeypatch,
     monkeypatch.setattr(loop, "make_train_step", counted)
     workdir = tmp_path / "run"
     handlers = [signal.getsignal(s) for s in loop.STOPS]
-    assert train(tiny(), workdir) is None
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of the background ignores it
+    try:
+        assert train(tiny(), workdir) is None
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, handlers[1])
     assert [signal.getsignal(s) for s in loop.STOPS] == handlers
     assert load_run(workdir).step == stop_at
     assert len(calls) == stop_at
