@@ -19,6 +19,7 @@ from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
+from ml_collections import config_flags
 
 from physlm_jax.errors import InputError, Interrupted, unknown
 from physlm_jax.parallel import processes
@@ -75,6 +76,17 @@ def plainly(error: Exception) -> InputError:
     if missing := re.fullmatch(r"""["']+(\w+)["']+\s*(.*?)["']?""", text):
         text = f"config has no key '{missing[1]}' {missing[2]}"
     return InputError(" ".join(text.split()) or type(error).__name__)
+
+
+def define_config() -> Any:
+    """Adds --config with its overrides; `read_config` reads it."""
+    flags.disclaim_key_flags()  # it is the caller's: --help of the entry point shows it
+    return config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "Configuration file and its arguments, e.g. configs/cfg.py:cfg3b,laptop; override any key "
+        "by --config.key.subkey=value.",
+    )
 
 
 def define_job_flags() -> None:
@@ -289,9 +301,9 @@ def main() -> Any:
         return 0
     if name not in COMMANDS:
         return fail(unknown("command", name, COMMANDS))
-    module = importlib.import_module(
-        f"physlm_jax.{name}.__main__" if name in ("report", "bench") else f"physlm_jax.{name}"
-    )
+    module = importlib.import_module(f"physlm_jax.{name}")
+    if not hasattr(module, "main"):  # a room with a door of its own
+        module = importlib.import_module(f"physlm_jax.{name}.__main__")
     flags.FLAGS.unparse_flags()
     sys.argv = [f"physlm {name}", *sys.argv[2:]]
     return run(module.main, words=name == "bench")

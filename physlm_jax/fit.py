@@ -13,18 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from physlm_jax import cli
 from physlm_jax.errors import InputError
 from physlm_jax.files import write_text
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Configuration file and its arguments, e.g. configs/sizes.py:8b,paper; override any key by "
-    "--config.key.subkey=value.",
-)
+CONFIG = cli.define_config()
 TOPOLOGY = flags.DEFINE_string(
     "topology", None, "Slice to compile for, e.g. v5e:16x16; default config.topology."
 )

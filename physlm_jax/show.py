@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from physlm_jax import cli
 from physlm_jax.errors import InputError
@@ -32,12 +31,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Configuration file and its arguments, e.g. configs/cfg.py:cfg3b,laptop; override any key by "
-    "--config.key.subkey=value.",
-)
+CONFIG = cli.define_config()
 START = flags.DEFINE_integer("start", 0, "Number of the first example or row.")
 COUNT = flags.DEFINE_integer("count", 5, "How many.")
 ROWS = flags.DEFINE_bool("rows", False, "Packed rows instead of examples.")

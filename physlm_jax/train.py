@@ -10,16 +10,10 @@ Several processes, on one machine or on a cluster, are started by `launch/` (doc
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from physlm_jax import cli
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Configuration file and its arguments, e.g. configs/cfg.py:cfg3b,laptop; override any key by "
-    "--config.key.subkey=value.",
-)
+CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,

@@ -43,7 +43,9 @@ class ProbeConfig(FitConfig):
 
     targets: tuple[str, ...] = option(("symbols",), "symbols, boundaries, ends", "target")
     strings: int = option(500, "test strings, drawn apart from those fitted on")
-    trees: int = option(3, "test strings whose trees are kept with the probe's verdicts; 0: none")
+    trees: int = option(
+        3, "test strings whose trees are kept with the probe's verdicts; 0: none", least=0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,7 +68,7 @@ def ask(run: Run, name: str, count: int, seed: int = 0, temperature: float = 0.0
 def _solved(
     run: Run, world: IgsmWorld, cell: str, count: int, seed: int, temperature: float
 ) -> list[Exchange]:
-    longest = world.longest or run.config.pipeline.length
+    longest = reasoning.longest_of(run)
     problems = reasoning.problems_of(world, cell, seed, count, longest)
     sampler = reasoning.solver(run, temperature=temperature, batch=min(count, 128))
     outcome = reasoning.solve(world, sampler, problems, seed)

@@ -29,9 +29,18 @@ MASKS = {"full": None, "diagonal": 0, "tridiagonal": 1}
 DECAYS = ("linear", "constant")
 
 
-def option(default: Any, text: str, flag: str = "") -> Any:
-    """Returns a dataclass field with a help text, and the name of its flag if it has another."""
-    return field(default=default, metadata={"help": text, "flag": flag})
+def option(
+    default: Any, text: str, flag: str = "", least: int = 1, everything: bool = False
+) -> Any:
+    """Returns a dataclass field that is a flag of the entry point.
+
+    Args:
+        text: its help.  flag: the flag's name, if it has another.
+        least: of whole numbers but seeds; fractions are at least 0.
+        everything: of lists: empty means all, and so "all" may be given; () as default says it too.
+    """
+    told = {"help": text, "flag": flag, "least": least, "everything": everything or default == ()}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,10 @@ class FitConfig:
     """
 
     layers: tuple[int, ...] = option(
-        (-1,), "blocks whose output is read, 0 for the embeddings, -1 the last; 'all'", "layer"
+        (-1,),
+        "blocks whose output is read, 0 for the embeddings, -1 the last; all",
+        "layer",
+        everything=True,
     )
     masks: tuple[str, ...] = option(
         ("full",), "where a probe looks: full, diagonal, tridiagonal or a half-width", "mask"

@@ -216,9 +216,9 @@ class Settings:
     samples: int = option(1000, "per cut")
     temperature: float = option(1.0, "divides the logits")
     corruption: float = option(0.0, "chance of each prompt token to be replaced, in cuts above 0")
-    kl_strings: int = option(100, "strings of the KL divergence; 0: none")
+    kl_strings: int = option(100, "strings of the KL divergence; 0: none", least=0)
     in_stream: bool = option(False, "KL of strings after other strings instead of alone")
-    shown: int = option(10, "samples kept with their first error; 0: none")
+    shown: int = option(10, "samples kept with their first error; 0: none", least=0)
     seed: int = option(0, "of strings and samples")
 
 

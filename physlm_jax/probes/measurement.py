@@ -1,9 +1,7 @@
 """What a probe of the entry point returns, and how it reaches the disk.
 
 A module of this package whose probe can be run by `python -m physlm_jax.probe --probe=<module>` has
-- `Settings`, a frozen dataclass with defaults. Each field is a flag: `fitting.option` gives it a
-  help text and, where it should be called otherwise on the command line, that name. A number is
-  at least 1, or 0 if the help tells what 0 is ("0: none") or it is a fraction; seeds are free;
+- `Settings`, a frozen dataclass with defaults. Each field is a flag, see `fitting.option`;
 - `measure(run, settings) -> Measurement`, with `run` as of `training.checkpoint.load_run`. It reads
   `run.config`, `run.model`, `run.params`, `run.world`; for the flag --control, `run.params` are
   those of an untrained model.

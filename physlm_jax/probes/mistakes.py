@@ -17,7 +17,7 @@ import numpy as np
 from physlm_jax.data.igsm import IgsmWorld, Problem, Verdict, computable
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement
-from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, solve, solver
+from physlm_jax.probes.reasoning import Outcome, as_igsm, longest_of, problems_of, solve, solver
 from physlm_jax.probes.variable_fit import ADAPTER, predict
 from physlm_jax.probes.variable_tasks import Asked, Reading
 from physlm_jax.probes.variables import Settings as ProbeSettings
@@ -90,7 +90,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         InputError: a world without problems, or no such cell.
     """
     world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
+    longest = longest_of(run)
     fitting = ProbeSettings(
         adapter=settings.adapter, steps=settings.steps, batch=settings.batch, seed=settings.seed
     )

@@ -45,7 +45,9 @@ class Settings:
     seed: int = option(0, "of the problems, and of the beams' draws")
     temperature: float = option(0.0, "of drawn solutions; 0: the likeliest token")
     width: int = option(1, "beams, drawn as the papers' beam-sample; 1: none")
-    length: int = option(0, "tokens of a whole row; 0: as far as the model reads, at most 2048")
+    length: int = option(
+        0, "tokens of a whole row; 0: as far as the model reads, at most 2048", least=0
+    )
     batch: int = option(128, "problems at once")
 
 
@@ -138,7 +140,7 @@ def solver(
         stop: the id that ends what is written; -1 for the end of an example.
     """
     world, model = as_igsm(run.world), readable(run.model, length)
-    longest = world.longest or run.config.pipeline.length
+    longest = longest_of(run)
     ends = world.vocabulary.eos if stop < 0 else stop
     room: dict[str, int] = {"max_length": min(model.max_length, length or 2 * longest)}
     room |= {"batch": batch, "stop": ends}
@@ -168,6 +170,11 @@ def as_igsm(world: Any) -> IgsmWorld:
     )
 
 
+def longest_of(run: Run) -> int:
+    """Returns the most tokens of an example that a run's model was trained on."""
+    return as_igsm(run.world).longest or run.config.pipeline.length
+
+
 def measure(run: Run, settings: Settings) -> Measurement:
     """Returns accuracy, mistakes, retries and redundancy of a run's model in every cell.
 
@@ -175,7 +182,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
         InputError: a world without problems, or a wrong setting.
     """
     world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
+    longest = longest_of(run)
     sampler = solver(
         run,
         temperature=settings.temperature,

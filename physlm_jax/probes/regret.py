@@ -23,7 +23,7 @@ from physlm_jax.errors import InputError, unknown
 from physlm_jax.models.transformer import Params
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement, joined
-from physlm_jax.probes.reasoning import Outcome, as_igsm, problems_of, solve, solver
+from physlm_jax.probes.reasoning import Outcome, as_igsm, longest_of, problems_of, solve, solver
 from physlm_jax.probes.variable_fit import ADAPTER, Probe, predict
 from physlm_jax.probes.variable_tasks import Asked
 from physlm_jax.probes.variables import Settings as ProbeSettings
@@ -208,7 +208,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
     if min(settings.tries, default=0) < 1:
         raise InputError(f"--tries: expected numbers of at least 1, got {settings.tries}")
     world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
+    longest = longest_of(run)
     detectors: dict[str, Detector] = {}
     if "probe" in settings.detectors:
         fitting = ProbeSettings(

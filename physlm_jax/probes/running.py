@@ -10,7 +10,6 @@ import dataclasses
 import importlib
 import json
 import pkgutil
-import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,13 +41,8 @@ class Option:
     type: Any
     default: Any
     help: str
-
-    @property
-    def least(self) -> int | None:
-        """The least number allowed: 1, but 0 of fractions and where the help tells what 0 is."""
-        if self.type not in (int, float) or self.flag == "seed":
-            return None
-        return 0 if self.type is float or re.search(r"\b0: ", self.help) else 1
+    least: int
+    everything: bool
 
     def value(self, given: Any) -> Any:
         """Returns the flag's value as the field's: lists become tuples, "all" the empty one.
@@ -57,11 +51,11 @@ class Option:
             InputError: a number is too small; a list is empty, or "all" where there is no such
                 choice, or an item is not of its type.
         """
-        if self.least is not None and not given >= self.least:
+        if self.type in (int, float) and self.flag != "seed" and not given >= self.least:
             raise InputError(f"--{self.flag} must be at least {self.least}, got {given}")
         if typing.get_origin(self.type) is not tuple:
             return given
-        if not given or (given == ["all"] and self.default and "all" not in self.help.split("'")):
+        if not given or (given == ["all"] and not self.everything):
             raise InputError(
                 f"--{self.flag}={','.join(given)}: expected one or more, with commas between: "
                 f"{self.help}"
@@ -88,9 +82,12 @@ def options(module: ModuleType) -> dict[str, Option]:
     types = typing.get_type_hints(module.Settings)
     found = {}
     for field in dataclasses.fields(module.Settings):
-        flag = field.metadata.get("flag") or field.name
-        help_text = field.metadata.get("help", "")
-        found[flag] = Option(flag, field.name, types[field.name], field.default, help_text)
+        flag = field.metadata["flag"] or field.name
+        kind, about = types[field.name], field.metadata
+        least = 0 if kind is float else about["least"]
+        found[flag] = Option(
+            flag, field.name, kind, field.default, about["help"], least, about["everything"]
+        )
     return found
 
 

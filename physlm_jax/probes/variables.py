@@ -22,7 +22,7 @@ from physlm_jax.models import transformer
 from physlm_jax.models.transformer import Params
 from physlm_jax.probes.fitting import option
 from physlm_jax.probes.measurement import Cell, Measurement, joined
-from physlm_jax.probes.reasoning import as_igsm, problems_of
+from physlm_jax.probes.reasoning import as_igsm, longest_of, problems_of
 from physlm_jax.probes.variable_fit import ADAPTER, FitConfig, Probe, cut, fit, predict
 from physlm_jax.probes.variable_tasks import TASKS, Asked, ask
 
@@ -36,7 +36,7 @@ class Settings:
 
     tasks: tuple[str, ...] = option(TASKS, "functions to probe: " + ", ".join(TASKS))
     layers: tuple[int, ...] = option(
-        (-1,), "blocks after which it is read, -1 the last; 'all'", "layer"
+        (-1,), "blocks after which it is read, -1 the last; all", "layer", everything=True
     )
     cells: tuple[str, ...] = option(("law",), "problems to test on: see the probe reasoning")
     count: int = option(512, "problems to test on, of each cell")
@@ -70,14 +70,9 @@ def training_batches(
 
 def fitted(run: Run, task: str, settings: Settings) -> tuple[Probe, Params]:
     """Returns a probe of one task fitted on a run's model, and the parameters it reads."""
-    batches = training_batches(as_igsm(run.world), task, settings, _room(run))
+    batches = training_batches(as_igsm(run.world), task, settings, longest_of(run))
     model, params = cut(run.model, run.params)
     return fit(settings.fitting, model, params, task, batches), params
-
-
-def _room(run: Run) -> int:
-    """Tokens that a problem with its solution may have."""
-    return as_igsm(run.world).longest or run.config.pipeline.length
 
 
 def scores(asked: Sequence[Asked], found: np.ndarray) -> dict[str, Any]:
@@ -110,7 +105,7 @@ def measure(run: Run, settings: Settings) -> Measurement:
     Raises:
         InputError: a world without problems, no such task, layer or cell.
     """
-    world, room = as_igsm(run.world), _room(run)
+    world, room = as_igsm(run.world), longest_of(run)
     key = jax.random.key(stream_key(settings.seed, "control") >> 33)
     models = {"trained": run.params}
     if settings.untrained:

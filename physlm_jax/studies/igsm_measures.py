@@ -14,6 +14,7 @@ from physlm_jax.probes.reasoning import (
     UNPARSED,
     Outcome,
     as_igsm,
+    longest_of,
     problems_of,
     solve,
     solver,
@@ -90,7 +91,7 @@ def label(argument: str) -> str:
 def outcome(run: Run, cell: str, scale: str, width: int = 1) -> Outcome:
     """Returns what a run's model makes of a cell: token by token, or with beams that are drawn."""
     world = as_igsm(run.world)
-    longest = world.longest or run.config.pipeline.length
+    longest = longest_of(run)
     batch = max(1, BATCH[scale] // width)
     sampler = solver(run, temperature=TEMPERATURE[scale], width=width, batch=batch)
     return solve(world, sampler, problems_of(world, cell, 0, COUNT[scale], longest), 0)

@@ -66,14 +66,16 @@ class _Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self.before: dict[int, Any] = {}
         self.listens = (
             threading.current_thread() is threading.main_thread() and jax.process_count() == 1
         )
 
     def __enter__(self) -> "_Stop":
         if self.listens:
-            heard = [s for s in STOPS if signal.getsignal(s) is not signal.SIG_IGN]
-            self.before = {s: signal.signal(s, self._ask) for s in heard}
+            for number in (s for s in STOPS if signal.getsignal(s) is not signal.SIG_IGN):
+                self.before[number] = signal.getsignal(number)
+                signal.signal(number, self._ask)
         return self
 
     def _ask(self, *_: Any) -> None:
@@ -88,9 +90,8 @@ class _Stop:
         return self.asked
 
     def __exit__(self, *_: Any) -> None:
-        if self.listens:
-            for number, handler in self.before.items():
-                signal.signal(number, handler)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 class Training:

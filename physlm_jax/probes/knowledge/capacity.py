@@ -36,13 +36,19 @@ CALIBRATION = 1000  # texts that GPTQ sees
 class Settings:
     """Flags of the entry point."""
 
-    people: int = option(10_000, "people of each group who are read, at least 1000; 0: all")
-    draws: int = option(4, "texts of each; of fixed ones at most as many as there are, 0: all")
+    people: int = option(
+        10_000, "people of each group who are read, at least 1000; 0: all", least=0
+    )
+    draws: int = option(
+        4, "texts of each; of fixed ones at most as many as there are, 0: all", least=0
+    )
     strict: bool = option(True, "read employers only where they come before the company city")
-    params: int = option(0, "parameters to divide by; 0: those whose tokens occur")
-    bits: int = option(0, "quantise to so many bits, 2 to 8; 0: do not")
+    params: int = option(0, "parameters to divide by; 0: those whose tokens occur", least=0)
+    bits: int = option(0, "quantise to so many bits, 2 to 8; 0: do not", least=0)
     method: str = option("nearest", "of quantisation: " + " or ".join(quantisation.METHODS))
-    group: int = option(0, "inputs that share a scale of quantisation; 0: all of an output")
+    group: int = option(
+        0, "inputs that share a scale of quantisation; 0: all of an output", least=0
+    )
     seed: int = option(0, "of who is read, and of fresh wordings")
 
 

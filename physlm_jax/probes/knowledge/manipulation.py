@@ -46,7 +46,7 @@ class Settings:
     """Flags of the entry point."""
 
     tasks: tuple[str, ...] = option((), "names of tasks or of groups; all: those of the world")
-    count: int = option(ASKED, "people of each side who are asked about; 0: all")
+    count: int = option(ASKED, "people of each side who are asked about; 0: all", least=0)
     width: int = option(1, "beams (the papers: 4); 1: the likeliest token")
     batch: int = option(256, "questions at once")
     seed: int = option(0, "of who is compared with whom")

@@ -61,7 +61,7 @@ class Settings:
     learning_rate: float = option(1e-3, "of AdamW(.9, .999), falling to 0")
     weight_decay: float = option(0.3, "of AdamW")
     dropout: float = option(0.1, "of what the classifier reads, while it is fitted")
-    count: int = option(1000, "people to test on; 0: all")
+    count: int = option(1000, "people to test on; 0: all", least=0)
     sets: bool = option(False, "positions: also by the set of attributes already seen")
     seed: int = option(0, "of texts, their order and starts")
 
