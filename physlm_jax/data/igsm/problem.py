@@ -12,7 +12,7 @@ import numpy as np
 from physlm_jax.data.hashing import example_keys, stream_key
 from physlm_jax.data.igsm import formulas
 from physlm_jax.data.igsm.emission import KINDS, ORDERS, Retry
-from physlm_jax.data.igsm.language import PIECES
+from physlm_jax.data.igsm.language import NAMES, PIECES
 from physlm_jax.data.igsm.solutions import write_solution
 from physlm_jax.data.igsm.spec import Spec
 from physlm_jax.data.igsm.streams import draw, find_starts
@@ -160,10 +160,8 @@ class Problem:
 
     def told(self, pieces: np.ndarray) -> str:
         """Returns the text of pieces."""
-        known = len(PIECES)
-        return "".join(
-            [PIECES[n] if n < known else " " + self.names[n - known] for n in pieces.tolist()]
-        )
+        found = pieces.tolist()
+        return "".join([PIECES[n] if n < NAMES else " " + self.names[n - NAMES] for n in found])
 
     def facts(self) -> dict[str, Any]:
         """Returns the problem as a record of plain values, for JSON; see `from_facts`."""
